@@ -1,0 +1,58 @@
+package wal
+
+// This file fixes what the rest of the house calls. Bodies live beside it.
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"weir/wal/vfs"
+)
+
+var (
+	// ErrOffline is wrapped by every error of a directory that a failed write or fsync took offline.
+	ErrOffline = errors.New("log directory is offline")
+	// ErrOffsetOutOfRange is returned by Read for an offset below Start or above End.
+	ErrOffsetOutOfRange = errors.New("offset out of range")
+	// ErrCorrupt is wrapped by errors that say that bytes on disk are not what was written.
+	ErrCorrupt = errors.New("corrupt log")
+	// ErrLocked is returned by OpenDir when another process has the directory.
+	ErrLocked = errors.New("log directory is locked by another process")
+)
+
+// Options are the settings of a log directory. The zero value is usable.
+type Options struct {
+	FS     vfs.FS           // nil: the real file system
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: discard
+	// MaxOpen bounds the write handles and the read descriptors that are kept open, by LRU. 0: a default below 1,000 in all.
+	MaxOpen int
+	// OnOffline is called once, without locks, when the directory goes offline, and OnOnline when it has come back (ENOSPC only).
+	OnOffline func(dir string, err error)
+	OnOnline  func(dir string)
+	// ReserveBytes is the free space below which appends are refused with an error wrapping syscall.ENOSPC. 0: a small default.
+	ReserveBytes int64
+}
+
+// Policy is what a log asks of its topic's configuration. It is read at each append and may be swapped at any time.
+type Policy struct {
+	SegmentBytes int64 // a file holds min(SegmentBytes, 64 MiB)
+	SegmentMs    int64
+}
+
+// Retention says what Retain may remove. A negative bound is no bound.
+type Retention struct {
+	Bytes int64 // keep at least the newest Bytes
+	Ms    int64 // remove segments whose newest record is older
+	Upto  int64 // never remove an offset at or above this one (the high watermark)
+}
+
+// Piece is one run of record bytes of a Data: either Bytes, or N bytes of File at Pos (to be sent by sendfile, or read).
+type Piece struct {
+	Bytes []byte
+	File  *os.File
+	Pos   int64
+	N     int64
+}
