@@ -5,7 +5,6 @@ package wal
 import (
 	"errors"
 	"log/slog"
-	"os"
 	"time"
 
 	"weir/wal/vfs"
@@ -47,12 +46,4 @@ type Retention struct {
 	Bytes int64 // keep at least the newest Bytes
 	Ms    int64 // remove segments whose newest record is older
 	Upto  int64 // never remove an offset at or above this one (the high watermark)
-}
-
-// Piece is one run of record bytes of a Data: either Bytes, or N bytes of File at Pos (to be sent by sendfile, or read).
-type Piece struct {
-	Bytes []byte
-	File  *os.File
-	Pos   int64
-	N     int64
 }

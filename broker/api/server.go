@@ -18,6 +18,7 @@ type Server struct {
 	ClusterID  string
 	Image      func() *controller.Image // the newest published image; never nil
 	Controller Controller
+	Replicas   Replicas
 	Authorizer Authorizer
 	Now        func() time.Time
 	Log        *slog.Logger
