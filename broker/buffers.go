@@ -1,0 +1,124 @@
+package broker
+
+import (
+	"errors"
+	"math/bits"
+	"sync"
+	"time"
+)
+
+// A buffer is a pooled run of bytes. Its length is always its capacity; who holds it keeps his own marks.
+type buffer struct{ b []byte }
+
+const (
+	minClass = 10 // 1 KiB: what a connection that has just woken up gets
+	maxClass = 22 // 4 MiB: larger ones are made for one frame and left to the collector
+)
+
+var classes [maxClass + 1]sync.Pool
+
+// getBuffer returns a buffer of at least n bytes.
+func getBuffer(n int) *buffer {
+	c := minClass
+	if n > 1<<minClass {
+		c = bits.Len(uint(n - 1))
+	}
+	if c > maxClass {
+		return &buffer{b: make([]byte, n)}
+	}
+	if b, ok := classes[c].Get().(*buffer); ok {
+		return b
+	}
+	return &buffer{b: make([]byte, 1<<c)}
+}
+
+// put gives a buffer back. Nobody may use its bytes afterwards.
+func (b *buffer) put() {
+	c := bits.Len(uint(len(b.b) - 1))
+	if c <= maxClass && len(b.b) == 1<<c {
+		classes[c].Put(b)
+	}
+}
+
+// errMemory closes a connection whose frame found no memory in time.
+var errMemory = errors.New("too many bytes of requests in flight")
+
+// memory bounds the bytes that all connections together hold for frames that are larger than freeBytes.
+//
+// There are two bounds. What has been promised to a frame by its length but has not arrived costs a client nothing, so little of
+// it is given ahead (ahead); beyond that a frame's buffer grows only as its bytes come in. What has arrived is real work of the
+// client, and is bounded by total: a frame that would pass it waits for others to finish, and after waitForMemory gives up.
+type memory struct {
+	mu           sync.Mutex
+	total, ahead int64 // what is left of both
+	waiting      int
+	freed        chan struct{}
+}
+
+const (
+	freeBytes     = 16 << 10
+	aheadBytes    = 32 << 20
+	waitForMemory = 10 * time.Second
+)
+
+func newMemory(total int64) *memory {
+	return &memory{total: total, ahead: aheadBytes, freed: make(chan struct{})}
+}
+
+// tryAhead takes n bytes that have not arrived yet, if there are so many.
+func (m *memory) tryAhead(n int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ahead < int64(n) {
+		return false
+	}
+	m.ahead -= int64(n)
+	return true
+}
+
+// arrived gives back what tryAhead took.
+func (m *memory) arrived(n int) {
+	m.mu.Lock()
+	m.ahead += int64(n)
+	m.mu.Unlock()
+}
+
+// take takes n bytes of the total, waiting for them if it must. A nil timer is the real one.
+func (m *memory) take(n int, closed <-chan struct{}) error {
+	var timeout <-chan time.Time
+	for {
+		m.mu.Lock()
+		if m.total >= int64(n) {
+			m.total -= int64(n)
+			m.mu.Unlock()
+			return nil
+		}
+		m.waiting++
+		freed := m.freed
+		m.mu.Unlock()
+		if timeout == nil {
+			t := time.NewTimer(waitForMemory)
+			defer t.Stop()
+			timeout = t.C
+		}
+		select {
+		case <-freed:
+		case <-closed:
+			return errMemory
+		case <-timeout:
+			return errMemory
+		}
+	}
+}
+
+// give returns n bytes to the total and wakes who waits for them.
+func (m *memory) give(n int) {
+	m.mu.Lock()
+	m.total += int64(n)
+	if m.waiting > 0 {
+		m.waiting = 0
+		close(m.freed)
+		m.freed = make(chan struct{})
+	}
+	m.mu.Unlock()
+}
