@@ -9,6 +9,7 @@ import (
 
 	"weir/controller"
 	"weir/protocol"
+	"weir/protocol/record"
 )
 
 // Server is what the handlers stand on. All fields are set before the first call and never change. Several goroutines call
@@ -100,6 +101,19 @@ type Call struct {
 //	*Pending       not yet
 //	Streamed       encodes itself (Fetch)
 type Response any
+
+// Streamed is a response that brings its own bytes. Both methods are called once, Release also when Stream was not.
+type Streamed interface {
+	// Stream writes the whole frame, length prefix included, in order. What it hands to w stays unchanged until Release.
+	Stream(correlationID int32, w Sink) error
+	Release()
+}
+
+// Sink takes the bytes of a Streamed response.
+type Sink interface {
+	Bytes(b []byte)
+	Data(d *record.Data) error
+}
 
 // Pending is an answer that has to wait. Wait is called at most once, on the goroutine that writes the connection's responses, when
 // all earlier responses are written; it returns when the answer is there or ctx is done (the connection is gone).

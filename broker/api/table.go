@@ -1,4 +1,43 @@
 package api
 
+import "weir/protocol"
+
 // Table is the only registration of handlers, sorted by key. A key that is not in it is not advertised.
 var Table = []Row{}
+
+// Entry is a row of Table together with what the protocol says of its key.
+type Entry struct {
+	Row
+	API protocol.API
+}
+
+// Served says whether the key is served on a controller listener, or on one for clients.
+func (e *Entry) Served(onController bool) bool {
+	if onController {
+		return e.API.Listeners&protocol.OnController != 0
+	}
+	return e.API.Listeners&protocol.OnBroker != 0
+}
+
+// Accepts says whether a request of that version is answered. Produce is advertised from version 0 but answered from 3 only, as
+// Kafka does: older librdkafka turns compression off where it does not see version 0 to 2.
+func (e *Entry) Accepts(version int16) bool {
+	lowest := e.API.Min
+	if e.Key == 0 {
+		lowest = 3
+	}
+	return version >= lowest && version <= e.API.Max
+}
+
+// Entries returns the table by key: index k is key k, nil where it is not served.
+func Entries() []*Entry {
+	out := make([]*Entry, protocol.APIs[len(protocol.APIs)-1].Key+1)
+	for _, a := range protocol.APIs {
+		for _, r := range Table {
+			if r.Key == a.Key {
+				out[a.Key] = &Entry{Row: r, API: a}
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,285 @@
+package broker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/broker/api"
+	"weir/protocol"
+)
+
+const (
+	maxQueued      = 128      // requests of one connection whose responses are not written yet
+	maxQueuedBytes = 32 << 20 // and the bytes of those that are encoded
+)
+
+// conn is one client's connection. One goroutine reads frames, runs handlers in order and writes each response itself when nothing is
+// queued before it. When a handler has to wait, its response is queued and a writer goroutine lives until the queue is empty; so
+// several requests of a connection are in flight at once and the order on the wire is kept.
+type conn struct {
+	srv     *server
+	nc      net.Conn
+	in      frames
+	out     sender
+	session api.Session
+	ctx     context.Context // done when the connection is closed
+	cancel  context.CancelFunc
+	usedMs  atomic.Int64 // when something was last read or written
+
+	mu          sync.Mutex
+	room        sync.Cond // the queue has become shorter
+	queue       []queued
+	queuedBytes int
+	writing     bool // the writer goroutine exists: it alone writes
+	failed      bool
+}
+
+// queued is a response that is not written yet.
+type queued struct {
+	key, version int16
+	correlation  int32
+	resp         api.Response
+	encoded      *buffer // instead of resp: a response that was ready but had to queue
+	n            int
+}
+
+// serve reads and answers until the connection ends. It returns when the reader and the writer are done.
+func (c *conn) serve() {
+	defer c.stop()
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.log.Error("panic while serving a request; the connection is closed", "remote", c.session.RemoteHost, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	for {
+		frame, err := c.in.next()
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		c.touch()
+		err = c.request(frame)
+		c.in.release()
+		if err != nil {
+			c.fail(err)
+			return
+		}
+	}
+}
+
+// stop closes the connection, lets the writer end, and gives everything back.
+func (c *conn) stop() {
+	c.cancel()
+	c.nc.Close()
+	c.mu.Lock()
+	c.failed = true
+	for c.writing {
+		c.room.Wait()
+	}
+	for i := range c.queue {
+		c.queue[i].release()
+	}
+	c.queue = nil
+	c.mu.Unlock()
+	c.in.stop()
+}
+
+// fail notes why the connection ends: nothing for an orderly end, one line for anything that the client did wrong.
+func (c *conn) fail(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || c.ctx.Err() != nil {
+		return
+	}
+	if errors.Is(err, protocol.ErrMalformed) || errors.Is(err, errMemory) {
+		c.srv.log.Warn("connection closed", "remote", c.nc.RemoteAddr().String(), "listener", c.session.ListenerName, "error", err.Error())
+		return
+	}
+	c.srv.log.Debug("connection lost", "remote", c.nc.RemoteAddr().String(), "error", err.Error())
+}
+
+func (c *conn) touch() { c.usedMs.Store(c.srv.now().UnixMilli()) }
+
+// request runs one request. An error ends the connection.
+func (c *conn) request(frame []byte) error {
+	h, body, err := protocol.ParseHeader(frame)
+	if err != nil {
+		return err
+	}
+	row := c.srv.row(h.Key)
+	if row == nil || !row.Served(c.session.OnController) {
+		return fmt.Errorf("%w: api key %d is not served here", protocol.ErrMalformed, h.Key)
+	}
+	call := api.Call{Header: h, Session: &c.session, Received: c.srv.now()}
+	if row.Accepts(h.Version) {
+		call.Body = protocol.NewRequest(h)
+		if err := protocol.Decode(call.Body, body); err != nil {
+			return fmt.Errorf("%s v%d: %w", row.API.Name, h.Version, err)
+		}
+	} else if h.Key == int16(kmsg.ApiVersions) {
+		call.Body = kmsg.NewPtrApiVersionsRequest() // KIP-511: the handler answers with version 0 and what there is
+	} else {
+		return fmt.Errorf("%w: %s v%d is not supported", protocol.ErrMalformed, row.API.Name, h.Version)
+	}
+	resp, err := row.Handle(c.srv.api, &call)
+	if err != nil {
+		return err
+	}
+	if resp == nil {
+		return nil
+	}
+	return c.answer(queued{key: h.Key, version: h.Version, correlation: h.CorrelationID, resp: resp})
+}
+
+// answer writes a response, or queues it behind others.
+func (c *conn) answer(q queued) error {
+	_, pending := q.resp.(*api.Pending)
+	c.mu.Lock()
+	if !pending && !c.writing {
+		c.mu.Unlock()
+		return c.write(&q)
+	}
+	c.mu.Unlock()
+	if r, ok := q.resp.(kmsg.Response); ok { // it may alias the frame: encode it before that is reused
+		q.encode(r)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.queue) > 0 && (len(c.queue) >= maxQueued || c.queuedBytes+q.n > maxQueuedBytes) && !c.failed {
+		c.room.Wait()
+	}
+	if c.failed {
+		q.release()
+		return net.ErrClosed
+	}
+	c.queue = append(c.queue, q)
+	c.queuedBytes += q.n
+	if !c.writing {
+		c.writing = true
+		go c.writer()
+	}
+	return nil
+}
+
+// writer writes what is queued, in order, waiting for what is not ready, and ends when nothing is left.
+func (c *conn) writer() {
+	defer func() {
+		p := recover()
+		if p != nil {
+			c.srv.log.Error("panic while answering a request; the connection is closed", "remote", c.session.RemoteHost, "panic", p, "stack", string(debug.Stack()))
+			c.nc.Close()
+			c.mu.Lock()
+			c.failed, c.writing = true, false
+			c.room.Broadcast()
+			c.mu.Unlock()
+		}
+	}()
+	for {
+		c.mu.Lock()
+		if len(c.queue) == 0 || c.failed {
+			c.writing = false
+			c.room.Broadcast()
+			c.mu.Unlock()
+			return
+		}
+		q := c.queue[0]
+		c.queue[0] = queued{}
+		c.queue = c.queue[1:]
+		if len(c.queue) == 0 {
+			c.queue = nil
+		}
+		c.queuedBytes -= q.n
+		c.room.Broadcast()
+		c.mu.Unlock()
+
+		var err error
+		if p, ok := q.resp.(*api.Pending); ok {
+			q.resp, err = p.Wait(c.ctx)
+		}
+		if err == nil && (q.resp != nil || q.encoded != nil) {
+			err = c.write(&q)
+		}
+		if err != nil {
+			c.fail(err)
+			c.nc.Close() // the reader ends, and stop with it
+			c.mu.Lock()
+			c.failed, c.writing = true, false
+			c.room.Broadcast()
+			c.mu.Unlock()
+			return
+		}
+	}
+}
+
+// write sends one response and releases it.
+func (c *conn) write(q *queued) error {
+	defer q.release()
+	switch r := q.resp.(type) {
+	case api.Streamed:
+		if err := r.Stream(q.correlation, &c.out); err != nil {
+			return err
+		}
+		if err := c.out.flush(false); err != nil {
+			return err
+		}
+	default:
+		if q.encoded == nil {
+			q.encode(q.resp.(kmsg.Response))
+		}
+		if err := c.out.bytes(q.encoded.b[:q.n]); err != nil {
+			return err
+		}
+	}
+	c.touch()
+	return nil
+}
+
+// encode makes the frame of a kmsg response.
+func (q *queued) encode(r kmsg.Response) {
+	b := getBuffer(1)
+	dst := append(b.b[:0], 0, 0, 0, 0)
+	dst = protocol.AppendResponseHeader(dst, q.key, r.GetVersion(), q.correlation)
+	dst = r.AppendTo(dst)
+	binary.BigEndian.PutUint32(dst, uint32(len(dst)-4))
+	b.b = dst[:cap(dst)]
+	q.encoded, q.n, q.resp = b, len(dst), nil
+}
+
+func (q *queued) release() {
+	if q.encoded != nil {
+		q.encoded.put()
+		q.encoded = nil
+	}
+	if r, ok := q.resp.(api.Streamed); ok {
+		r.Release()
+	}
+	q.resp = nil
+}
+
+// newConn prepares a connection.
+func newConn(s *server, nc net.Conn, l *listener) *conn {
+	c := &conn{srv: s, nc: nc}
+	c.room.L = &c.mu
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	raw := rawOf(nc)
+	c.in = frames{from: nc, raw: raw, max: s.maxFrame, mem: s.mem, closed: c.ctx.Done()}
+	c.out = sender{conn: nc, raw: raw}
+	host := nc.RemoteAddr().String()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	c.session = api.Session{ListenerName: l.name, SecurityProtocol: l.securityProtocol, Principal: "User:ANONYMOUS", RemoteHost: host, OnController: l.controller}
+	c.usedMs.Store(s.now().UnixMilli())
+	return c
+}
+
+// idleSince says when the connection last did something.
+func (c *conn) idleSince() time.Time { return time.UnixMilli(c.usedMs.Load()) }

@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"io"
+	"net"
+	"syscall"
+
+	"weir/protocol/record"
+)
+
+// sender writes responses to a connection: straight from memory and from segment files where the transport has a descriptor
+// (writev, sendfile), else through net.Conn. One goroutine at a time uses it.
+type sender struct {
+	conn net.Conn
+	raw  syscall.RawConn // nil: the transport has no descriptor, TLS for example
+	vec  [][]byte
+}
+
+// bytes writes one run.
+func (s *sender) bytes(b []byte) error {
+	_, err := s.conn.Write(b)
+	return err
+}
+
+// Bytes adds a run to what flush writes.
+func (s *sender) Bytes(b []byte) {
+	if len(b) > 0 {
+		s.vec = append(s.vec, b)
+	}
+}
+
+// flush writes what was queued.
+func (s *sender) flush(more bool) error {
+	if len(s.vec) == 0 {
+		return nil
+	}
+	vec := s.vec
+	defer func() {
+		clear(s.vec)
+		s.vec = s.vec[:0]
+	}()
+	if s.raw != nil {
+		return sendVec(s.raw, vec, more)
+	}
+	nb := net.Buffers(vec)
+	_, err := nb.WriteTo(s.conn)
+	return err
+}
+
+// Data queues or sends the pieces of d.
+func (s *sender) Data(d *record.Data) error {
+	for i := range d.Pieces {
+		p := &d.Pieces[i]
+		if p.Bytes != nil {
+			s.Bytes(p.Bytes)
+			continue
+		}
+		if s.raw == nil {
+			if err := s.copyPiece(p); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.flush(true); err != nil {
+			return err
+		}
+		if err := sendFile(s.raw, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyPiece reads a piece of a file and writes it, for transports without sendfile.
+func (s *sender) copyPiece(p *record.Piece) error {
+	if err := s.flush(true); err != nil {
+		return err
+	}
+	b := getBuffer(256 << 10)
+	defer b.put()
+	for done := 0; done < p.N; {
+		n, err := syscall.Pread(p.FD, b.b[:min(len(b.b), p.N-done)], p.Pos+int64(done))
+		if err == syscall.EINTR {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.bytes(b.b[:n]); err != nil {
+			return err
+		}
+		done += n
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"weir/broker/api"
+)
+
+// server accepts connections on all listeners and runs them.
+type server struct {
+	api      *api.Server
+	rows     []*api.Entry // by key
+	log      *slog.Logger
+	now      func() time.Time
+	mem      *memory
+	maxFrame int
+	maxConns int
+	idle     time.Duration // connections.max.idle.ms; 0: never
+	ctx      context.Context
+	cancel   context.CancelFunc
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// listener is one of the sockets that the broker listens on.
+type listener struct {
+	net.Listener
+	name             string
+	securityProtocol int16
+	controller       bool
+}
+
+func (s *server) row(key int16) *api.Entry {
+	if key < 0 || int(key) >= len(s.rows) {
+		return nil
+	}
+	return s.rows[key]
+}
+
+// accept takes connections from l until it is closed.
+func (s *server) accept(l *listener) {
+	defer s.wg.Done()
+	wait := 5 * time.Millisecond
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Out of descriptors, or a connection that was reset before we saw it: go on, but do not spin.
+			s.log.Warn("accept", "listener", l.name, "error", err.Error())
+			select {
+			case <-time.After(wait):
+			case <-s.ctx.Done():
+				return
+			}
+			wait = min(2*wait, time.Second)
+			continue
+		}
+		wait = 5 * time.Millisecond
+		c := newConn(s, nc, l)
+		if !s.add(c) {
+			c.cancel()
+			nc.Close()
+			continue
+		}
+		go func() {
+			defer s.remove(c)
+			c.serve()
+		}()
+	}
+}
+
+func (s *server) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if len(s.conns) >= s.maxConns {
+		s.log.Warn("connection refused: max.connections reached", "remote", c.nc.RemoteAddr().String())
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.wg.Add(1)
+	return true
+}
+
+func (s *server) remove(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// reap closes connections that were idle for longer than connections.max.idle.ms.
+func (s *server) reap() {
+	defer s.wg.Done()
+	if s.idle <= 0 {
+		return
+	}
+	t := time.NewTicker(max(s.idle/4, 10*time.Millisecond))
+	defer t.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-t.C:
+		}
+		dead := s.now().Add(-s.idle)
+		s.mu.Lock()
+		for c := range s.conns {
+			if c.idleSince().Before(dead) {
+				c.cancel()
+				c.nc.Close()
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// close ends all connections and waits for them. Listeners are closed by their owner first.
+func (s *server) close() {
+	s.cancel()
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		c.nc.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// rawOf returns what writev, sendfile and waiting for readability need; nil for transports that are not plain sockets.
+func rawOf(nc net.Conn) syscall.RawConn {
+	if !rawSends {
+		return nil
+	}
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		if raw, err := nc.SyscallConn(); err == nil {
+			return raw
+		}
+	case *net.UnixConn:
+		if raw, err := nc.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
+}
