@@ -150,21 +150,32 @@ func declares(f *file, name string) bool {
 	return false
 }
 
+// refused are the words of a header comment whose handler serves fewer versions than are advertised.
+const refused = "advertised and refused"
+
 // headerProblems wants the header comment of a handler: its key, its versions as they are advertised, and its differences.
 func headerProblems(f *file, a protocol.API) []string {
-	want := fmt.Sprintf("%s (%d), v%d-%d.", a.Name, a.Key, a.Min, a.Max)
-	if a.Min == a.Max {
-		want = fmt.Sprintf("%s (%d), v%d.", a.Name, a.Key, a.Min)
-	}
+	head := regexp.MustCompile(fmt.Sprintf(`%s \(%d\), v([0-9]+)(?:-([0-9]+))?\.`, a.Name, a.Key))
 	for _, c := range f.ast.Comments {
-		if strings.Contains(c.Text(), want) {
-			if len(differs(c.Text())) == 0 {
-				return []string{fmt.Sprintf("%s: its header comment has no line %q: write what differs, or \"nothing known.\"", f.path, differsMark)}
-			}
-			return nil
+		text := strings.Join(strings.Fields(c.Text()), " ")
+		m := head.FindStringSubmatch(text)
+		if m == nil {
+			continue
 		}
+		var out []string
+		low, high := m[1], m[2]
+		if high == "" {
+			high = low
+		}
+		if fmt.Sprint(a.Max) != high || fmt.Sprint(a.Min) != low && !strings.Contains(text, refused) {
+			out = append(out, fmt.Sprintf("%s: its header comment says %q, advertised are %s", f.path, m[0], versions(a)))
+		}
+		if len(differs(c.Text())) == 0 {
+			out = append(out, fmt.Sprintf("%s: its header comment has no line %q: write what differs, or \"nothing known.\"", f.path, differsMark))
+		}
+		return out
 	}
-	return []string{fmt.Sprintf("%s: no comment has %q", f.path, want)}
+	return []string{fmt.Sprintf("%s: no comment says \"%s (%d), v%d-%d.\"", f.path, a.Name, a.Key, a.Min, a.Max)}
 }
 
 func TestOneFilePerAPIKey(t *testing.T) {
@@ -190,11 +201,15 @@ func TestOneFilePerAPIKeyCanFail(t *testing.T) {
 	wantProblem(t, with("{0, handle(fetch)},\n{75, handle(describe)},"), "the handler fetch of key 0 is not in broker/api/00_produce.go")
 	wantProblem(t, with("{0, handle(produce)},\n{3, handle(metadata)},\n{75, handle(describe)},"), "key 3 has no file broker/api/03_metadata.go")
 	wantProblem(t, with("{0, handle(produce)},\n{75, handle(describe)},\nrow(3),"), "a row of Table is")
+	wantProblem(t, with("{0, handle(produce)},\n{3, handle(m)},\n{12, handle(h)},\n{75, handle(describe)},",
+		"broker/api/03_metadata.go", "package api\n\n// Metadata (3), v3-13. Versions 0 to 2 are advertised and\n// refused.\n//\n// Differs from Kafka: no.\nfunc m() {}\n",
+		"broker/api/12_heartbeat.go", "package api\n\n// Beat (12), v0-4.\n//\n// Differs from Kafka: no.\nfunc h() {}\n"),
+		"12_heartbeat.go: no comment says")
 	wantProblem(t, with("{0, handle(produce)},\n{75, handle(describe)},", "broker/api/03_meta.go", "package api\n"), "the file is 03_metadata.go")
 	wantProblem(t, with("{0, handle(produce)},\n{3, handle(m)},\n{12, handle(h)},\n{75, handle(describe)},",
 		"broker/api/03_metadata.go", "package api\n\n// Metadata (3), v0-12.\n//\n// Differs from Kafka: no.\nfunc m() {}\n",
 		"broker/api/12_heartbeat.go", "package api\n\n// Heartbeat (12), v0-4.\nfunc h() {}\n"),
-		"03_metadata.go: no comment has \"Metadata (3), v0-13.\"",
+		"03_metadata.go: its header comment says \"Metadata (3), v0-12.\", advertised are 0 to 13",
 		"12_heartbeat.go: its header comment has no line",
 	)
 }

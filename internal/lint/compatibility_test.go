@@ -1,0 +1,169 @@
+package lint
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path"
+	"sort"
+	"strings"
+	"testing"
+
+	"weir/protocol"
+)
+
+// rewrite makes TestCompatibility write the page instead of comparing with it. The difference is read like code.
+var rewrite = flag.Bool("rewrite", false, "write docs/compatibility.md anew")
+
+const (
+	compatibilityPage = "docs/compatibility.md"
+	nothingKnown      = "nothing known"
+)
+
+const compatibilityHead = `# Compatibility
+
+<!-- Generated from broker/api.Table, protocol.APIs and the comments that say "%s"; do not edit.
+     Write it anew: go test ./internal/lint -run TestCompatibility -rewrite -->
+
+Measured against Kafka 4.4: a key that is served has Kafka's versions, minimum ones too, and is advertised; what is not served
+yet is not advertised, and asking for it closes the connection, as Kafka does with a key it does not know.
+
+`
+
+var answerers = map[protocol.Answerer]string{
+	protocol.AnyBroker:        "any broker",
+	protocol.ThisBroker:       "this broker",
+	protocol.PartitionLeader:  "partition leader",
+	protocol.GroupCoordinator: "group coordinator",
+	protocol.TxnCoordinator:   "transaction coordinator",
+	protocol.ShareCoordinator: "share coordinator",
+	protocol.Controller:       "controller",
+}
+
+// compatibility is the page that the source of t asks for.
+func compatibility(t *tree, apis []protocol.API) string {
+	rows, _ := tableRows(t)
+	served := map[int16]bool{}
+	for _, r := range rows {
+		served[r.key] = true
+	}
+	perKey, elsewhere := gather(t)
+
+	var b strings.Builder
+	fmt.Fprintf(&b, compatibilityHead, differsMark)
+	fmt.Fprintf(&b, "## Served: %d of %d keys\n\n", len(served), len(apis))
+	b.WriteString("| key | name | versions | answered by | differs from Kafka |\n|---|---|---|---|---|\n")
+	for _, a := range apis {
+		if served[a.Key] {
+			fmt.Fprintf(&b, "| %d | %s | %s | %s | %s |\n", a.Key, a.Name, versions(a), answerers[a.Answers], cell(perKey[a.Key]))
+		}
+	}
+
+	b.WriteString("\n## Other differences\n\n")
+	if len(elsewhere) == 0 {
+		b.WriteString("None known.\n")
+	}
+	for _, e := range elsewhere {
+		fmt.Fprintf(&b, "- %s (`%s`)\n", e.text, e.file)
+	}
+
+	b.WriteString("\n## Not served yet\n\nKeys of Kafka 4.4 that a client finds missing in ApiVersions.\n\n")
+	b.WriteString("| key | name | versions in Kafka | answered by |\n|---|---|---|---|\n")
+	for _, a := range apis {
+		if !served[a.Key] {
+			fmt.Fprintf(&b, "| %d | %s | %s | %s |\n", a.Key, a.Name, versions(a), answerers[a.Answers])
+		}
+	}
+	return b.String()
+}
+
+// difference is one that is said outside of a handler's file.
+type difference struct{ file, text string }
+
+// gather finds the differences in comments of all code but tests: those of handlers by key, and the others by file.
+func gather(t *tree) (perKey map[int16][]string, elsewhere []difference) {
+	perKey = map[int16][]string{}
+	for _, f := range t.files {
+		if f.test() || !f.module || strings.HasPrefix(f.path, "internal/lint/") {
+			continue
+		}
+		for _, c := range f.ast.Comments {
+			for _, d := range differs(c.Text()) {
+				if strings.HasPrefix(strings.ToLower(d), nothingKnown) {
+					continue
+				}
+				if m := handlerFile.FindStringSubmatch(f.path); m != nil {
+					var key int16
+					fmt.Sscan(m[1], &key)
+					perKey[key] = append(perKey[key], d)
+				} else {
+					elsewhere = append(elsewhere, difference{f.path, d})
+				}
+			}
+		}
+	}
+	sort.SliceStable(elsewhere, func(i, j int) bool { return elsewhere[i].file < elsewhere[j].file })
+	return perKey, elsewhere
+}
+
+// versions are a's as the page writes them.
+func versions(a protocol.API) string {
+	if a.Min == a.Max {
+		return fmt.Sprint(a.Min)
+	}
+	return fmt.Sprintf("%d to %d", a.Min, a.Max)
+}
+
+// cell is a cell of a table that holds texts.
+func cell(texts []string) string {
+	return strings.ReplaceAll(strings.Join(texts, "<br>"), "|", "\\|")
+}
+
+func TestCompatibility(t *testing.T) {
+	tr := theHouse(t)
+	want := compatibility(tr, protocol.APIs)
+	if *rewrite {
+		if err := os.WriteFile(path.Join("../..", compatibilityPage), []byte(want), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got := string(tr.texts[compatibilityPage]); got != want {
+		t.Errorf("%s is stale at %q: run go test ./internal/lint -run TestCompatibility -rewrite and read the difference", compatibilityPage, firstDifference(got, want))
+	}
+}
+
+// firstDifference is the first line of want that got does not have in its place.
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range w {
+		if i >= len(g) || g[i] != w[i] {
+			return w[i]
+		}
+	}
+	return "its end"
+}
+
+func TestCompatibilitySays(t *testing.T) {
+	page := compatibility(tiny(t,
+		"broker/api/table.go", "package api\nvar Table = []Row{{0, handle(produce)}, {3, handle(metadata)}}\n",
+		"broker/api/00_produce.go", "package api\n\n// Produce (0), v3-13.\n//\n// Differs from Kafka:\n//   - one | two\n//   - three\nfunc produce() {}\n",
+		"broker/api/03_metadata.go", "package api\n\n// Metadata (3), v0.\n//\n// Differs from Kafka: nothing known.\nfunc metadata() {}\n",
+		"wal/a.go", "package wal\n\n// roll begins a file. Differs from Kafka: files are\n// smaller.\nfunc roll() {}\n",
+		"wal/a_test.go", "package wal\n\n// Differs from Kafka: this is a test.\n",
+	), []protocol.API{{Key: 0, Name: "Produce", Min: 3, Max: 13, Answers: protocol.PartitionLeader}, {Key: 3, Name: "Metadata"}, {Key: 12, Name: "Heartbeat", Max: 4, Answers: protocol.GroupCoordinator}})
+	for _, line := range []string{
+		"## Served: 2 of 3 keys",
+		"| 0 | Produce | 3 to 13 | partition leader | one \\| two<br>three |",
+		"| 3 | Metadata | 0 | any broker |  |",
+		"- files are smaller. (`wal/a.go`)",
+		"| 12 | Heartbeat | 0 to 4 | group coordinator |",
+	} {
+		if !strings.Contains(page, line+"\n") {
+			t.Errorf("the page has no line %q:\n%s", line, page)
+		}
+	}
+	if strings.Contains(page, "this is a test") {
+		t.Error("a comment of a test got into the page")
+	}
+}
