@@ -1,0 +1,5 @@
+package compat
+
+import "testing"
+
+func TestMain(m *testing.M) { Main(m) }
