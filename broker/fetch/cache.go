@@ -8,7 +8,7 @@ import (
 )
 
 // Cache holds the sessions of a broker: at most slots of them (max.incremental.fetch.session.cache.slots). When it is full a
-// session is evicted that was not used for evictMs, or a smaller or less privileged one; a follower's is privileged.
+// session is evicted that was not used for evictMs, or one that is worth less than the newcomer.
 type Cache struct {
 	mu       sync.Mutex
 	slots    int
@@ -125,7 +125,7 @@ func (f *Fetch) SessionID() int32 {
 }
 
 func (c *Cache) create(f *Fetch, told []Told, nowMs int64) int32 {
-	s := &Session{epoch: 1, byID: f.byID, follower: f.follower, parts: make(map[key]*cached, len(f.Parts)), order: list.New(), usedMs: nowMs, size: len(f.Parts)}
+	s := &Session{epoch: 1, byID: f.byID, follower: f.follower, parts: make(map[key]*cached, len(f.Parts)), order: list.New(), usedMs: nowMs, madeMs: nowMs, size: len(f.Parts)}
 	c.mu.Lock()
 	room := c.makeRoom(s, nowMs)
 	c.mu.Unlock()
@@ -160,27 +160,33 @@ func (c *Cache) makeRoom(s *Session, nowMs int64) bool {
 	if oldest == nil {
 		return false
 	}
-	if o := oldest.Value.(*Session); nowMs-o.usedMs > evictMs && (s.follower || !o.follower) {
+	if o := oldest.Value.(*Session); nowMs-o.usedMs > evictMs {
 		c.removeLocked(o)
 		return true
 	}
-	// A newcomer that is privileged, or larger, takes the place of the smallest that is neither. Kafka keeps that one only while
-	// it is young; we look at the same order.
+	// Else the least valuable of those that s may evict goes, if s is worth no less: Kafka's FetchSessionCache.tryEvict. A
+	// consumer's session is safe from other consumers until it has lived for evictMs, a follower's from all.
 	var victim *Session
 	for e := oldest; e != nil; e = e.Next() {
 		o := e.Value.(*Session)
-		if o.follower || (!s.follower && o.size >= s.size) {
-			continue
-		}
-		if victim == nil || o.size < victim.size {
+		mayEvict := nowMs-o.madeMs > evictMs || s.follower && !o.follower
+		if mayEvict && (victim == nil || o.less(victim)) {
 			victim = o
 		}
 	}
-	if victim == nil {
+	if victim == nil || s.less(victim) {
 		return false
 	}
 	c.removeLocked(victim)
 	return true
+}
+
+// less says whether s is worth less than o.
+func (s *Session) less(o *Session) bool {
+	if s.follower != o.follower {
+		return o.follower
+	}
+	return s.size < o.size
 }
 
 func (c *Cache) touch(s *Session, nowMs int64) {

@@ -48,6 +48,7 @@ type Session struct {
 
 	// Held by Cache.
 	usedMs int64
+	madeMs int64
 	size   int
 	lru    *list.Element
 }
