@@ -26,6 +26,7 @@ type AppendRequest struct {
 	Version       int16 // of the Produce request
 	Acks          int16 // 0, 1, -1
 	Transactional bool  // the request names a transactional id
+	InternalOK    bool  // the client may write to internal topics: its client id is __admin_client
 	Records       []byte
 }
 
