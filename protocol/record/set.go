@@ -9,3 +9,13 @@ type Set struct {
 	LeaderEpoch        int32 // of the last batch
 	Records            int32 // how many records there are
 }
+
+// At returns the set as it is when Assign has put the batches at base.
+func (s Set) At(base int64, leaderEpoch int32) Set {
+	d := base - s.Base
+	s.Base, s.Next, s.LeaderEpoch = base, s.Next+d, leaderEpoch
+	if s.MaxTimestampOffset >= 0 {
+		s.MaxTimestampOffset += d
+	}
+	return s
+}

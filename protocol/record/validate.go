@@ -1,0 +1,378 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"weir/protocol"
+)
+
+// Options are what Validate goes by: the Produce request and the topic's configuration. A zero MaxMessageBytes lets nothing
+// through.
+type Options struct {
+	ProduceVersion  int16 // of the Produce request that carries the records
+	Internal        bool  // the broker itself appends (a coordinator): control batches and any base offset may come
+	Compacted       bool  // cleanup.policy has compact: every record needs a key
+	LogAppendTime   bool  // message.timestamp.type
+	NowMs           int64
+	BeforeMaxMs     int64  // message.timestamp.before.max.ms
+	AfterMaxMs      int64  // message.timestamp.after.max.ms
+	MaxMessageBytes int32  // max.message.bytes: of a batch as it lies in the log
+	MaxRecordBytes  int32  // max.decompressed.message.bytes: of one record of a compressed batch; 0 is no limit
+	Target          Target // compression.type
+	Convert         Convert
+}
+
+// Convert turns records of message format v0 or v1 into one batch of v2, for Validate to go on with. It is the hook for
+// requests before Produce v3; nil refuses them.
+type Convert func(recs []byte, o *Options) ([]byte, *Error)
+
+// Target is how the log wants batches compressed. The zero value leaves them as the producer made them.
+type Target struct {
+	Recompress bool
+	Codec      Codec
+	Level      int // of the codec, for batches that come with another one
+}
+
+// ParseTarget reads compression.type and the levels that may go with it. The error wraps ErrMalformed.
+func ParseTarget(compressionType string, gzipLevel, lz4Level, zstdLevel int) (Target, error) {
+	if compressionType == "producer" {
+		return Target{}, nil
+	}
+	c, err := ParseCodec(compressionType)
+	if err != nil {
+		return Target{}, err
+	}
+	level := [...]int{Uncompressed: 0, Gzip: gzipLevel, Snappy: 0, LZ4: lz4Level, Zstd: zstdLevel}[c]
+	return Target{Recompress: true, Codec: c, Level: level}, nil
+}
+
+// RecordError says which record of a batch was refused, by its index in the batch, and why (KIP-467).
+type RecordError struct {
+	Index   int32
+	Message string
+}
+
+// Error is why a record set was refused. Message is for the client and, as with Kafka, empty where no single record is to blame.
+// Records has at most MaxRecordErrors.
+type Error struct {
+	Code    protocol.Code
+	Message string
+	Records []RecordError
+	detail  string
+}
+
+// Error returns the code and what was found, for a log.
+func (e *Error) Error() string { return e.Code.String() + ": " + e.detail }
+
+// Unwrap returns the code.
+func (e *Error) Unwrap() error { return e.Code }
+
+// MaxRecordErrors bounds the list of refused records that goes back to a client.
+//
+// Differs from Kafka: it lists all of them, however many.
+const MaxRecordErrors = 1000
+
+func refuse(c protocol.Code, format string, args ...any) *Error {
+	return &Error{Code: c, detail: fmt.Sprintf(format, args...)}
+}
+
+// minLength is the smallest length field of any message format, that of v0.
+const minLength = 14
+
+// Validate checks the record set of one partition of a Produce request as Kafka's leader does (ProduceRequest.validateRecords,
+// UnifiedLog.analyzeAndValidateRecords and LogValidator), in that order, for its codes depend on it. out is recs without what
+// trails the batch, changed in place (timestamp type, largest timestamp, CRC), or a new slice where records had to be compressed
+// anew. set has offsets from 0: Assign and Set.At put them where they belong. recs may be half changed after an error.
+//
+// A compressed batch may not decompress to more than the larger of 64 MiB and 16 times MaxMessageBytes: MESSAGE_TOO_LARGE, which
+// makes producers split it.
+//
+// Differs from Kafka: it has no such bound. It lets plain batches through whose offset deltas are not 0..n-1; here they are
+// written anew, as compressed ones are there.
+func Validate(recs []byte, o Options) (out []byte, set Set, verr *Error) {
+	b, verr := onlyBatch(recs, &o)
+	if verr != nil {
+		return nil, Set{}, verr
+	}
+	if verr = checkHeader(b, &o); verr != nil {
+		return nil, Set{}, verr
+	}
+	limit := max(64<<20, 16*int(o.MaxMessageBytes))
+	data, buf, err := openGated(b, limit)
+	if err == ErrTooLarge {
+		return nil, Set{}, refuse(protocol.MessageTooLarge, "a batch of %d bytes decompresses to more than %d", len(b), limit)
+	}
+	if err != nil {
+		// Kafka's decoders fail with a bare KafkaException here, which has no code of its own.
+		return nil, Set{}, refuse(protocol.UnknownServerError, "%v", err)
+	}
+	defer buf.close()
+	s := scan{o: &o, b: b, max: -1}
+	if verr = s.run(data); verr != nil {
+		return nil, Set{}, verr
+	}
+	target := b.Codec()
+	if o.Target.Recompress && !(b.Control() && target == Uncompressed) {
+		target = o.Target.Codec
+	}
+	if s.renumber || target != b.Codec() {
+		if b, verr = s.rebuild(data, target); verr != nil {
+			return nil, Set{}, verr
+		}
+	}
+	if o.LogAppendTime {
+		s.max = o.NowMs
+		b.SetAppendTime(s.max)
+	} else {
+		b.SetMaxTimestamp(s.max)
+	}
+	set = Set{Next: b.NextOffset(), MaxTimestamp: s.max, MaxTimestampOffset: b.LastOffset(), LeaderEpoch: -1, Records: b.Count()}
+	set.Base = b.BaseOffset()
+	if s.max < 0 {
+		set.MaxTimestampOffset = -1
+	}
+	return b, set, nil
+}
+
+// split takes the first batch of any format off b, as Kafka's ByteBufferLogInputStream does: what is too short to be one is no
+// batch rather than a bad one.
+func split(b []byte) (batch, rest []byte, verr *Error) {
+	if len(b) < lengthOverhead {
+		return nil, nil, nil
+	}
+	n := Batch(b).i32(posLength)
+	if n < minLength {
+		return nil, nil, refuse(protocol.CorruptMessage, "batch length %d", n)
+	}
+	if len(b) <= posMagic {
+		return nil, nil, nil
+	}
+	if m := Batch(b).Magic(); m < 0 || m > 2 {
+		return nil, nil, refuse(protocol.CorruptMessage, "magic %d", m)
+	}
+	end := int64(n) + lengthOverhead
+	if end > int64(len(b)) {
+		return nil, nil, nil
+	}
+	return b[:end:end], b[end:], nil
+}
+
+// onlyBatch finds the one batch of magic 2 that a request of v3 and up may carry.
+func onlyBatch(recs []byte, o *Options) (Batch, *Error) {
+	first, rest, verr := split(recs)
+	if verr != nil {
+		return nil, verr
+	}
+	if first == nil {
+		return nil, refuse(protocol.InvalidRecord, "no batch in %d bytes", len(recs))
+	}
+	b := Batch(first)
+	if m := b.Magic(); m != 2 {
+		return convert(recs, m, o)
+	}
+	if o.ProduceVersion < 7 && !o.Internal && b.Codec() == Zstd {
+		return nil, refuse(protocol.UnsupportedCompressionType, "zstd in Produce v%d", o.ProduceVersion)
+	}
+	next, _, verr := split(rest)
+	if verr != nil {
+		return nil, verr
+	}
+	if next != nil {
+		return nil, refuse(protocol.InvalidRecord, "more than one batch")
+	}
+	return b, nil
+}
+
+// convert hands records of an old format to the hook.
+func convert(recs []byte, magic int8, o *Options) (Batch, *Error) {
+	switch {
+	case o.ProduceVersion >= 3:
+		return nil, refuse(protocol.InvalidRecord, "magic %d in Produce v%d", magic, o.ProduceVersion)
+	case o.Convert == nil:
+		return nil, refuse(protocol.UnsupportedForMessageFormat, "magic %d", magic)
+	}
+	recs, verr := o.Convert(recs, o)
+	if verr != nil {
+		return nil, verr
+	}
+	b, rest, err := Next(recs)
+	if err != nil || len(rest) > 0 {
+		return nil, refuse(protocol.UnknownServerError, "converted to no batch: %v", err)
+	}
+	return b, nil
+}
+
+// checkHeader checks what the header says before any record is looked at.
+func checkHeader(b Batch, o *Options) *Error {
+	size := len(b)
+	if size >= posBaseOffset+8 && b.BaseOffset() != 0 && !o.Internal {
+		return refuse(protocol.InvalidRecord, "base offset %d, not 0", b.BaseOffset())
+	}
+	if size > int(o.MaxMessageBytes) {
+		return refuse(protocol.MessageTooLarge, "a batch of %d bytes, not more than %d allowed", size, o.MaxMessageBytes)
+	}
+	if size < HeaderSize {
+		return refuse(protocol.CorruptMessage, "a batch of %d bytes", size)
+	}
+	if !b.CheckCRC() {
+		return refuse(protocol.CorruptMessage, "stored CRC %08x", b.CRC())
+	}
+	if !b.Codec().Valid() {
+		// Kafka has no code for it: an IllegalArgumentException.
+		return refuse(protocol.UnknownServerError, "compression codec %d", b.Codec())
+	}
+	base, last, count := b.BaseOffset(), b.LastOffsetDelta(), b.Count()
+	switch {
+	case last < 0 || base < 0 || base > math.MaxInt64-1-int64(last):
+		return refuse(protocol.InvalidRecord, "offsets from %d with last offset delta %d", base, last)
+	case count <= 0:
+		return refuse(protocol.InvalidRecord, "count %d", count)
+	case int64(last)+1 != int64(count):
+		return refuse(protocol.InvalidRecord, "last offset delta %d with count %d", last, count)
+	case o.Internal:
+		return nil
+	case b.Control():
+		return refuse(protocol.InvalidRecord, "a control batch from a client")
+	case b.ProducerID() >= 0 && b.BaseSequence() < 0:
+		return refuse(protocol.InvalidRecord, "base sequence %d of producer id %d", b.BaseSequence(), b.ProducerID())
+	}
+	return nil
+}
+
+// scan is one walk over the records of a batch.
+type scan struct {
+	o        *Options
+	b        Batch
+	max      int64 // largest timestamp so far
+	renumber bool  // an offset delta is not the record's index
+	refused  int   // records with an error
+	badTime  bool  // one of them has a bad timestamp
+	errs     []RecordError
+}
+
+func (s *scan) run(data []byte) *Error {
+	o, b := s.o, s.b
+	count := b.Count()
+	first, appended := b.FirstTimestamp(), b.LogAppendTime()
+	limit := math.MaxInt32
+	if o.MaxRecordBytes > 0 && b.Codec() != Uncompressed {
+		limit = int(o.MaxRecordBytes)
+	}
+	var r rawRecord
+	for i := int32(0); i < count; i++ {
+		rest := r.read(data)
+		if rest == nil {
+			return refuse(protocol.InvalidRecord, "record %d of %d is not well formed", i, count)
+		}
+		// What is left of data includes the record's own length, at most five bytes.
+		if n := len(data) - len(rest); n > limit && bodySize(data) > limit {
+			return refuse(protocol.InvalidRecord, "record %d is larger than %d bytes", i, limit)
+		}
+		data = rest
+		if r.offsetDelta != i {
+			s.renumber = true
+		}
+		ts := first + r.timestampDelta
+		if appended {
+			ts = b.MaxTimestamp()
+		}
+		if s.check(i, ts, r.key == nil, appended); ts > s.max {
+			s.max = ts
+		}
+	}
+	if len(data) > 0 {
+		return refuse(protocol.InvalidRecord, "%d bytes behind the last of %d records", len(data), count)
+	}
+	if s.refused > 0 {
+		return s.rejection()
+	}
+	return nil
+}
+
+// bodySize is the size of the first record of b without its length field.
+func bodySize(b []byte) int {
+	n, _ := varint(b)
+	return int(n)
+}
+
+// check applies the topic's rules to one record.
+func (s *scan) check(i int32, ts int64, noKey, appended bool) {
+	o := s.o
+	if o.Compacted && noKey {
+		s.reject(i, false, "a compacted topic takes no record without a key")
+		return
+	}
+	if !o.LogAppendTime && ts != -1 {
+		// The differences wrap as Kafka's do.
+		if d := o.NowMs - ts; d > o.BeforeMaxMs || -d > o.AfterMaxMs {
+			if len(s.errs) < MaxRecordErrors {
+				s.reject(i, true, fmt.Sprintf("timestamp %d is not within [%d, %d]", ts, o.NowMs-o.BeforeMaxMs, o.NowMs+o.AfterMaxMs))
+			} else {
+				s.reject(i, true, "")
+			}
+		}
+	} else if appended {
+		s.reject(i, true, "a producer must not set the timestamp type to LogAppendTime")
+	}
+}
+
+func (s *scan) reject(i int32, badTime bool, message string) {
+	s.refused++
+	s.badTime = s.badTime || badTime
+	if len(s.errs) < MaxRecordErrors {
+		s.errs = append(s.errs, RecordError{Index: i, Message: message})
+	}
+}
+
+// rejection is the answer to records that broke rules: one bad timestamp decides the code.
+func (s *scan) rejection() *Error {
+	e := &Error{Code: protocol.InvalidRecord, Records: s.errs}
+	if s.badTime {
+		e.Code = protocol.InvalidTimestamp
+		e.Message = "One or more records have been rejected due to invalid timestamp"
+	} else {
+		e.Message = fmt.Sprintf("One or more records have been rejected due to %d record errors, the first of them: %s",
+			s.refused, s.errs[0].Message)
+	}
+	e.detail = fmt.Sprintf("%d of %d records, the first at %d: %s", s.refused, s.b.Count(), s.errs[0].Index, s.errs[0].Message)
+	return e
+}
+
+// rebuild writes the batch anew from its decompressed records, which scan has let through, with offset deltas 0..n-1.
+func (s *scan) rebuild(data []byte, target Codec) (Batch, *Error) {
+	o := s.o
+	if target == Uncompressed && !s.renumber && HeaderSize+len(data) > int(o.MaxMessageBytes) {
+		return nil, refuse(protocol.MessageTooLarge, "a batch of %d bytes without compression", HeaderSize+len(data))
+	}
+	if s.renumber {
+		data = renumber(data, s.b.Count())
+	}
+	level := DefaultLevel
+	if o.Target.Recompress && target == o.Target.Codec {
+		level = o.Target.Level
+	}
+	b := make(Batch, HeaderSize, HeaderSize+len(data)/2)
+	copy(b, s.b[:HeaderSize])
+	b[posAttributes+1] = b[posAttributes+1]&^attrCodec | byte(target)
+	b = target.Compress(b, data, level)
+	if len(b) > int(o.MaxMessageBytes) {
+		return nil, refuse(protocol.MessageTooLarge, "a batch of %d bytes when compressed with %s", len(b), target)
+	}
+	binary.BigEndian.PutUint32(b[posLength:], uint32(len(b)-lengthOverhead))
+	b.SetCRC()
+	return b, nil
+}
+
+// renumber copies count well-formed records with their index as offset delta.
+func renumber(data []byte, count int32) []byte {
+	out := make([]byte, 0, len(data)+5*int(count))
+	var r rawRecord
+	for i := range count {
+		data = r.read(data)
+		r.offsetDelta = i
+		out = r.append(out)
+	}
+	return out
+}
