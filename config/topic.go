@@ -26,4 +26,7 @@ type Topic struct {
 	SegmentMs                     int64
 	SegmentJitterMs               int64
 	UncleanLeaderElection         bool
+	MaxDecompressedMessageBytes   int32 // KIP-1119: the most that a compressed batch may grow to
+	IndexIntervalBytes            int32
+	Preallocate                   bool
 }
