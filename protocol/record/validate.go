@@ -48,11 +48,8 @@ func ParseTarget(compressionType string, gzipLevel, lz4Level, zstdLevel int) (Ta
 	return Target{Recompress: true, Codec: c, Level: level}, nil
 }
 
-// RecordError says which record of a batch was refused, by its index in the batch, and why (KIP-467).
-type RecordError struct {
-	Index   int32
-	Message string
-}
+// RecordError says which record of a batch was refused and why.
+type RecordError = protocol.RecordError
 
 // Error is why a record set was refused. Message is for the client and, as with Kafka, empty where no single record is to blame.
 // Records has at most MaxRecordErrors.
