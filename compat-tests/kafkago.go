@@ -24,6 +24,7 @@ func (KafkaGo) CanBeIdempotent() bool { return false }
 
 type kafkaGoProducer struct {
 	writer   *kafka.Writer
+	pool     *kafka.Transport // its own: the shared one keeps connections to a broker that is gone
 	waiting  sync.WaitGroup
 	inFlight chan struct{} // the library queues without a bound
 }
@@ -40,8 +41,8 @@ func (KafkaGo) NewProducer(addr, topic string, o Options) (Producer, error) {
 	if o.Idempotent {
 		return nil, errors.New("kafka-go cannot be idempotent")
 	}
-	p := &kafkaGoProducer{inFlight: make(chan struct{}, 1000)}
-	p.writer = &kafka.Writer{Addr: kafka.TCP(addr), Topic: topic, Compression: codecs[o.Codec], RequiredAcks: kafka.RequireAll,
+	p := &kafkaGoProducer{pool: &kafka.Transport{}, inFlight: make(chan struct{}, 1000)}
+	p.writer = &kafka.Writer{Addr: kafka.TCP(addr), Transport: p.pool, Topic: topic, Compression: codecs[o.Codec], RequiredAcks: kafka.RequireAll,
 		MaxAttempts: 1, BatchTimeout: 5 * time.Millisecond, BatchBytes: int64(o.MaxBytes), Async: true, AllowAutoTopicCreation: true,
 		Balancer: kafka.BalancerFunc(func(m kafka.Message, _ ...int) int { return int(m.WriterData.(*kafkaGoPending).partition) }),
 		Completion: func(messages []kafka.Message, err error) {
@@ -76,6 +77,7 @@ func (p *kafkaGoProducer) Send(r Record, done func(int64, error)) {
 
 func (p *kafkaGoProducer) Close() error {
 	p.waiting.Wait()
+	defer p.pool.CloseIdleConnections()
 	return p.writer.Close()
 }
 
