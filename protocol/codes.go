@@ -289,14 +289,13 @@ var codeNames = map[Code]string{
 	ControllerIDNotRegistered:              "CONTROLLER_ID_NOT_REGISTERED",
 }
 
-// retriable holds the codes after which a client may send the same request again.
+// retriable holds the codes whose exception is a RetriableException: a client may send the same request again.
 var retriable = map[Code]bool{
 	CorruptMessage:               true,
 	UnknownTopicOrPartition:      true,
 	LeaderNotAvailable:           true,
 	NotLeaderOrFollower:          true,
 	RequestTimedOut:              true,
-	BrokerNotAvailable:           true,
 	ReplicaNotAvailable:          true,
 	NetworkException:             true,
 	CoordinatorLoadInProgress:    true,
@@ -305,6 +304,7 @@ var retriable = map[Code]bool{
 	NotEnoughReplicas:            true,
 	NotEnoughReplicasAfterAppend: true,
 	NotController:                true,
+	ConcurrentTransactions:       true,
 	KafkaStorageError:            true,
 	FetchSessionIDNotFound:       true,
 	InvalidFetchSessionEpoch:     true,
@@ -320,5 +320,7 @@ var retriable = map[Code]bool{
 	UnknownTopicID:               true,
 	InconsistentTopicID:          true,
 	FetchSessionTopicIDError:     true,
+	ShareSessionNotFound:         true,
+	InvalidShareSessionEpoch:     true,
 	ShareSessionLimitReached:     true,
 }
