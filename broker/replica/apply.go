@@ -1,0 +1,212 @@
+package replica
+
+import (
+	"weir/broker/partition"
+	"weir/controller"
+	"weir/protocol"
+)
+
+// Apply takes a new image. Calls come one at a time, in order. delta is what differs from old; with a nil old, the first image after a
+// start, it is not looked at.
+func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
+	m.image.Store(img)
+	if old == nil || !m.started.Load() {
+		m.start(img)
+		return
+	}
+	for _, t := range delta.Deleted {
+		m.dropTopic(t)
+	}
+	if m.configsChanged(delta) {
+		m.reconfigure(img, delta)
+	}
+	for i := range delta.Topics {
+		t := &delta.Topics[i]
+		for _, n := range t.Partitions {
+			m.applyPartition(t, n)
+		}
+	}
+}
+
+// start is the first image: logs that it does not know are removed, partitions that were used before it came are told.
+func (m *Manager) start(img *controller.Image) {
+	m.topics.mu.Lock()
+	clear(m.topics.m)
+	m.topics.mu.Unlock()
+	if m.started.Swap(true) {
+		m.each(func(r *replica) { m.applyTo(r, img.TopicByID(r.id.Topic)) })
+		return
+	}
+	for _, d := range m.dirs {
+		m.removeStrays(d, img)
+	}
+	m.startTimers()
+}
+
+// removeStrays deletes the logs of topics that are not there any more, and of partitions that were given to other brokers.
+func (m *Manager) removeStrays(d *dir, img *controller.Image) {
+	if d.store == nil {
+		return
+	}
+	names, err := d.store.Names()
+	if err != nil {
+		m.log.Error("logs could not be listed", "dir", d.Path, "err", err)
+		return
+	}
+	for _, name := range names {
+		id, ok := parseLogName(name)
+		if !ok {
+			continue // not ours: leave it alone
+		}
+		p := img.Partition(id.Topic, id.Partition)
+		if p != nil && indexOf(p.Replicas, m.cfg.NodeID) >= 0 {
+			d.note(name)
+			m.unvisited = append(m.unvisited, id)
+			continue
+		}
+		if err := d.store.Remove(name); err != nil {
+			m.log.Error("a log without a partition could not be removed", "log", name, "err", err)
+		} else {
+			m.log.Info("removed a log without a partition", "log", name, "dir", d.Path)
+		}
+	}
+}
+
+func (m *Manager) configsChanged(delta *controller.Delta) bool {
+	for _, c := range delta.Configs {
+		if c.Type == controller.TopicConfig || c.Type == controller.BrokerConfig {
+			return true
+		}
+	}
+	return false
+}
+
+// reconfigure compiles changed configurations anew and hands them to the partitions that are in use.
+func (m *Manager) reconfigure(img *controller.Image, delta *controller.Delta) {
+	all := false
+	changed := map[protocol.UUID]bool{}
+	for _, c := range delta.Configs {
+		switch c.Type {
+		case controller.BrokerConfig:
+			all = true
+		case controller.TopicConfig:
+			if t := img.Topic(c.Name); t != nil {
+				changed[t.ID] = true
+			}
+		}
+	}
+	c := &m.topics
+	c.mu.Lock()
+	if all {
+		clear(c.m)
+	}
+	for id := range changed {
+		delete(c.m, id)
+	}
+	c.mu.Unlock()
+	if all {
+		m.each(func(r *replica) { m.reconfigureOne(r, img.TopicByID(r.id.Topic)) })
+		return
+	}
+	for id := range changed {
+		t := img.TopicByID(id)
+		for n := range t.Partitions {
+			if r := m.get(partition.ID{Topic: id, Partition: int32(n)}); r != nil {
+				m.reconfigureOne(r, t)
+			}
+		}
+	}
+}
+
+func (m *Manager) reconfigureOne(r *replica, t *controller.Topic) {
+	if t == nil {
+		return
+	}
+	e := m.takeEffects()
+	r.mu.Lock()
+	if r.p != nil {
+		r.topic = m.topic(t)
+		r.p.SetTopic(m.nowMs(), r.topic.cfg, e)
+		r.retainAtMs = 0
+		r.armFlush()
+		m.unlock(r, e)
+	} else {
+		r.mu.Unlock()
+	}
+	m.putEffects(e)
+}
+
+// applyPartition takes a changed partition. One that is not in use learns it when it is.
+func (m *Manager) applyPartition(t *controller.TopicDelta, n int32) {
+	id := partition.ID{Topic: t.Topic.ID, Partition: n}
+	if r := m.get(id); r != nil {
+		m.applyTo(r, t.Topic)
+		return
+	}
+	was, is := t.Old.Partition(n), t.Topic.Partition(n)
+	if was != nil && indexOf(was.Replicas, m.cfg.NodeID) >= 0 && indexOf(is.Replicas, m.cfg.NodeID) < 0 {
+		m.removeLog(logName(t.Topic.Name, id))
+	}
+}
+
+// applyTo tells a partition that is in use what the metadata says; t is nil where its topic is gone.
+func (m *Manager) applyTo(r *replica, t *controller.Topic) {
+	meta := t.Partition(r.id.Partition)
+	if meta == nil || indexOf(meta.Replicas, m.cfg.NodeID) < 0 {
+		code := protocol.NotLeaderOrFollower
+		if meta == nil {
+			code = protocol.UnknownTopicOrPartition
+		}
+		m.drop(r, code)
+		return
+	}
+	e := m.takeEffects()
+	r.mu.Lock()
+	if r.p != nil {
+		r.become(meta.Leader, meta.LeaderEpoch, meta.PartitionEpoch, meta.Replicas, meta.ISR, e)
+		m.unlock(r, e)
+	} else {
+		r.mu.Unlock()
+	}
+	m.putEffects(e)
+}
+
+// drop ends a partition on this broker and removes its log.
+func (m *Manager) drop(r *replica, code protocol.Code) {
+	e := m.takeEffects()
+	r.mu.Lock()
+	if r.p != nil {
+		r.p.Stop(code, e)
+		r.p = nil
+	}
+	m.forget(r)
+	r.mu.Unlock()
+	m.finish(e)
+	m.putEffects(e)
+	m.removeLog(r.name)
+}
+
+func (m *Manager) dropTopic(t *controller.Topic) {
+	m.topics.mu.Lock()
+	delete(m.topics.m, t.ID)
+	m.topics.mu.Unlock()
+	m.logNames(t, func(id partition.ID, name string) {
+		if r := m.get(id); r != nil {
+			m.drop(r, protocol.UnknownTopicOrPartition)
+		} else {
+			m.removeLog(name)
+		}
+	})
+}
+
+// removeLog removes a log from whatever directory it is in.
+func (m *Manager) removeLog(name string) {
+	for _, d := range m.dirs {
+		if d.store == nil {
+			continue
+		}
+		if err := d.store.Remove(name); err != nil && !d.offline.Load() {
+			m.log.Error("a log could not be removed", "log", name, "dir", d.Path, "err", err)
+		}
+	}
+}

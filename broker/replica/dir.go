@@ -1,0 +1,186 @@
+package replica
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"weir/broker/partition"
+	"weir/controller"
+	"weir/protocol"
+)
+
+// The directory ids that name no directory (org.apache.kafka.common.DirectoryId).
+var (
+	unassignedDir = protocol.UUID{}
+	lostDir       = protocol.UUID{15: 1}
+	migratingDir  = protocol.UUID{15: 2}
+)
+
+// dir is one log directory.
+type dir struct {
+	m *Manager
+	DirConfig
+	store   Store // nil: it could not be opened
+	offline atomic.Bool
+
+	mu    sync.Mutex
+	names map[string]struct{} // where there are several directories: the logs that are here or were placed here
+}
+
+// note remembers that a log belongs in this directory.
+func (d *dir) note(name string) {
+	if len(d.m.dirs) == 1 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.names == nil {
+		d.names = make(map[string]struct{})
+	}
+	d.names[name] = struct{}{}
+}
+
+func (d *dir) forget(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.names, name)
+}
+
+func (d *dir) has(name string) (ok bool, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok = d.names[name]
+	return ok, len(d.names)
+}
+
+// wentOffline fails the partitions of the directory, and no others.
+func (d *dir) wentOffline(_ string, err error) {
+	m := d.m
+	d.offline.Store(true)
+	m.log.Error("log directory went offline", "dir", d.Path, "err", err)
+	m.each(func(r *replica) {
+		e := m.takeEffects()
+		r.mu.Lock()
+		if r.p != nil && r.dir == d {
+			r.p.Fail(protocol.KafkaStorageError, e)
+			r.p = nil
+		}
+		r.mu.Unlock()
+		m.finish(e)
+		m.putEffects(e)
+	})
+	if m.cfg.OnDirs != nil {
+		m.cfg.OnDirs()
+	}
+}
+
+// cameBack lets the directory's partitions be loaded again, from what is on the disk.
+func (d *dir) cameBack(string) {
+	d.offline.Store(false)
+	d.m.log.Info("log directory is back", "dir", d.Path)
+	if d.m.cfg.OnDirs != nil {
+		d.m.cfg.OnDirs()
+	}
+}
+
+// dirOf finds the directory of a partition: the one that the metadata names for the ith replica, else the one that has its log, else the
+// one with the fewest. nil is a directory that is not ours.
+func (m *Manager) dirOf(name string, ids []protocol.UUID, i int) *dir {
+	id := unassignedDir
+	if i < len(ids) {
+		id = ids[i]
+	}
+	switch id {
+	case lostDir:
+		return nil
+	case unassignedDir, migratingDir:
+	default:
+		for _, d := range m.dirs {
+			if d.ID == id {
+				return d
+			}
+		}
+		return nil
+	}
+	if len(m.dirs) == 1 {
+		return m.dirs[0]
+	}
+	var best *dir
+	fewest := 0
+	for _, d := range m.dirs {
+		has, n := d.has(name)
+		if has {
+			return d
+		}
+		if !d.offline.Load() && (best == nil || n < fewest) {
+			best, fewest = d, n
+		}
+	}
+	if best != nil {
+		best.note(name)
+	}
+	return best
+}
+
+// Dirs describes the log directories, in their configured order; their logs only where withLogs.
+func (m *Manager) Dirs(withLogs bool) []partition.DirInfo {
+	out := make([]partition.DirInfo, len(m.dirs))
+	for i, d := range m.dirs {
+		out[i] = partition.DirInfo{Path: d.Path, TotalBytes: -1, UsableBytes: -1}
+		if d.offline.Load() {
+			out[i].Code = protocol.KafkaStorageError
+			continue
+		}
+		if total, usable, err := d.store.Room(); err == nil {
+			out[i].TotalBytes, out[i].UsableBytes = total, usable
+		}
+		if withLogs {
+			out[i].Logs = m.logsOf(d)
+		}
+	}
+	return out
+}
+
+// logsOf lists the partitions whose log is in d: those with data, and those that the metadata puts there though nothing was written yet.
+func (m *Manager) logsOf(d *dir) []partition.LogInfo {
+	img := m.image.Load()
+	seen := map[partition.ID]bool{}
+	var out []partition.LogInfo
+	add := func(id partition.ID, name string) {
+		if !seen[id] {
+			seen[id] = true
+			size, _ := d.store.Size(name)
+			out = append(out, partition.LogInfo{ID: id, Size: size})
+		}
+	}
+	if names, err := d.store.Names(); err == nil {
+		for _, name := range names {
+			if id, ok := parseLogName(name); ok && img.Partition(id.Topic, id.Partition) != nil {
+				add(id, name)
+			}
+		}
+	}
+	for t := range img.Topics() {
+		for n, p := range t.Partitions {
+			i := indexOf(p.Replicas, m.cfg.NodeID)
+			if i < 0 {
+				continue
+			}
+			id := partition.ID{Topic: t.ID, Partition: int32(n)}
+			if named := i < len(p.Directories) && p.Directories[i] == d.ID; named || len(m.dirs) == 1 {
+				add(id, logName(t.Name, id))
+			}
+		}
+	}
+	return out
+}
+
+// logNames are the names of the logs of a topic's partitions on this broker.
+func (m *Manager) logNames(t *controller.Topic, fn func(id partition.ID, name string)) {
+	for n, p := range t.Partitions {
+		if indexOf(p.Replicas, m.cfg.NodeID) >= 0 {
+			id := partition.ID{Topic: t.ID, Partition: int32(n)}
+			fn(id, logName(t.Name, id))
+		}
+	}
+}
