@@ -16,10 +16,19 @@ func NewRequest(h Header) kmsg.Request {
 	return req
 }
 
-// Decode reads body into req. Byte slices of req alias body, strings are copies. Errors wrap ErrMalformed.
+// Decode reads body into req, which NewRequest made of a version that is in the table. Byte slices of req alias body, strings are
+// copies. Every length is checked first: it allocates no more than some 16 times the body (see layout.go), whatever the body
+// claims. Errors wrap ErrMalformed.
 func Decode(req kmsg.Request, body []byte) error {
+	api, ok := Lookup(req.Key())
+	if v := req.GetVersion(); !ok || v < 0 || v > api.Max {
+		return fmt.Errorf("%w: version %d of api key %d", ErrMalformed, v, req.Key())
+	}
+	if err := checkBody(req.Key(), req.GetVersion(), body); err != nil {
+		return fmt.Errorf("%s v%d: %w", api.Name, req.GetVersion(), err)
+	}
 	if err := req.ReadFrom(body); err != nil {
-		return fmt.Errorf("%w: %s v%d: %w", ErrMalformed, kmsg.NameForKey(req.Key()), req.GetVersion(), err)
+		return fmt.Errorf("%w: %s v%d: %w", ErrMalformed, api.Name, req.GetVersion(), err)
 	}
 	return nil
 }
