@@ -2,6 +2,7 @@ package config
 
 import (
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -52,12 +53,13 @@ func CheckBroker(name, value string, clusterDefault bool) error {
 	} else {
 		l.Broker = map[string]string{name: value}
 	}
-	return l.CheckBrokerSet(clusterDefault)
+	return l.CheckBrokerSet(nil, clusterDefault)
 }
 
-// CheckBrokerSet holds all dynamic settings of a broker (l.Broker), or of all of them (l.Cluster, with clusterDefault), against the
-// table and each other: a *InvalidRequest says what is wrong. Kafka answers so for bad values too (KAFKA-13609).
-func (l *Layers) CheckBrokerSet(clusterDefault bool) error {
+// CheckBrokerSet holds all dynamic settings that a broker is to have (l.Broker), or all of them (l.Cluster, with clusterDefault),
+// against the table, each other, and what is in force now (before; nil: not looked at): a *InvalidRequest says what is wrong. Kafka
+// answers so for bad values too (KAFKA-13609).
+func (l *Layers) CheckBrokerSet(before *Layers, clusterDefault bool) error {
 	set := l.Broker
 	if clusterDefault {
 		set = l.Cluster
@@ -76,14 +78,73 @@ func (l *Layers) CheckBrokerSet(clusterDefault bool) error {
 			}
 		}
 	}
-	if clusterDefault {
-		if bad := filter(names, perBrokerOnly); bad != "" {
-			return &InvalidRequest{"Cannot update these configs at default cluster level, broker id must be specified: [" + bad + "]"}
+	if bad := filter(names, perBrokerOnly); clusterDefault && bad != "" {
+		return &InvalidRequest{"Cannot update these configs at default cluster level, broker id must be specified: [" + bad + "]"}
+	}
+	if c := l.conflicts(); c != nil {
+		return &InvalidRequest{c.kafka}
+	}
+	if wrong := l.checkLocalRetention(set); wrong != "" {
+		return &InvalidRequest{wrong}
+	}
+	if before != nil {
+		return l.checkSteps(before)
+	}
+	return nil
+}
+
+// checkLocalRetention: what is kept on local disks is no more than what is kept at all. Kafka checks it for brokers even without
+// tiered storage, for topics only with it.
+func (l *Layers) checkLocalRetention(set map[string]string) string {
+	for _, pair := range [...][2]string{{"log.local.retention.ms", "log.retention.ms"}, {"log.local.retention.bytes", "log.retention.bytes"}} {
+		local, all := pair[0], pair[1]
+		if _, ok := set[local]; !ok {
+			continue
+		}
+		limit := l.Int64("log.retention.bytes")
+		if all == "log.retention.ms" {
+			limit = l.retentionMs()
+		}
+		value, text := l.Int64(local), strconv.FormatInt(limit, 10)
+		switch {
+		case limit < 0 || value == -2:
+		case value == -1:
+			return "Invalid value -1 for configuration " + local + ": Value must not be -1 as " + all + " value is set as " + text + "."
+		case value > limit:
+			return "Invalid value " + l.String(local) + " for configuration " + local + ": Value must not be more than " + all + " property value: " + text
 		}
 	}
-	return l.checkBroker(func(key, allowed string) error {
-		return &InvalidRequest{"Invalid value " + l.String(key) + " for configuration " + key + ": allowed is " + allowed}
-	})
+	return ""
+}
+
+// threadPools may at most double and at most halve in one step.
+var threadPools = [...]string{
+	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers",
+}
+
+func (l *Layers) checkSteps(before *Layers) error {
+	for _, name := range threadPools {
+		from, to := before.Int64(name), l.Int64(name)
+		text := "Dynamic thread count update validation failed for " + name + "=" + strconv.FormatInt(to, 10) + ", value should "
+		switch {
+		case to > 2*from:
+			return &InvalidRequest{text + "not be greater than double the current value " + strconv.FormatInt(from, 10)}
+		case to < from/2:
+			return &InvalidRequest{text + "be at least half the current value " + strconv.FormatInt(from, 10)}
+		}
+	}
+	const cleaners = "log.cleaner.threads"
+	from, to := before.Int64(cleaners), l.Int64(cleaners)
+	switch {
+	case to == from:
+	case to < 1:
+		return &InvalidRequest{"Log cleaner threads should be at least 1"}
+	case to < from/2:
+		return &InvalidRequest{"Log cleaner threads cannot be reduced to less than half the current value " + strconv.FormatInt(from, 10)}
+	case to > 2*from:
+		return &InvalidRequest{"Log cleaner threads cannot be increased to more than double the current value " + strconv.FormatInt(from, 10)}
+	}
+	return nil
 }
 
 // perListenerOnly are the settings of key and trust stores: dynamic with a listener's prefix only.

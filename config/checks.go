@@ -94,12 +94,27 @@ func splitHostPort(s string) (host string, port int, ok bool) {
 	return host, int(n), !strings.ContainsAny(host, " \t/@")
 }
 
+// checkConnectionLimits: max.connections.per.ip.overrides is text of the form host:number,host:number.
+func checkConnectionLimits(name, value string) string {
+	for _, item := range SplitList(value) {
+		colon := strings.LastIndexByte(item, ':')
+		if colon < 1 {
+			return "Error parsing configuration property '" + name + "': " + item + " is not in the form host:number"
+		}
+		if n, ok := parseWhole(strings.TrimSpace(item[colon+1:]), Int); !ok || n < 0 {
+			return "Error parsing configuration property '" + name + "': " + item + " is not in the form host:number"
+		}
+	}
+	return ""
+}
+
 func checkShareReset(name, value string) string {
 	if value == "latest" || value == "earliest" || strings.HasPrefix(value, "by_duration:") && isoDuration(value[len("by_duration:"):]) {
 		return ""
 	}
 	return "Invalid value " + value + " for configuration " + name +
-		": Invalid share group auto offset reset strategy: " + value
+		": Invalid value `" + value + "` for configuration " + name +
+		". The value must be either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'."
 }
 
 // isoDuration says whether Java's Duration.parse takes s and finds it not negative: PnDTnHnMn.nS.

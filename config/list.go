@@ -36,7 +36,12 @@ func Subtract(scope Scope, name, current string, isSet bool, value string) (stri
 
 func listParts(scope Scope, name, current string, isSet bool, operation string) ([]string, error) {
 	s := Lookup(scope, name)
-	if s == nil || s.Type != List {
+	switch {
+	case scope == BrokerScope && s == nil: // a broker looks before the controller does, and has words of its own
+		return nil, &InvalidConfig{"Unknown config name: " + name}
+	case scope == BrokerScope && s.Type != List:
+		return nil, &InvalidConfig{"Config value " + strings.ToLower(operation) + " is not allowed for config key: " + name}
+	case s == nil || s.Type != List:
 		return nil, &InvalidConfig{"Can't " + operation + " to key " + name + " because its type is not LIST."}
 	}
 	if !isSet {

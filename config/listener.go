@@ -59,7 +59,7 @@ func (e Endpoint) String() string {
 // ParseEndpoints reads the value of listeners or advertised.listeners. Empty hosts and commas at the end are allowed. An item that
 // cannot be read is what the second result names; it is "" where all can.
 func ParseEndpoints(value string) (endpoints []Endpoint, bad string) {
-	for _, item := range SplitList(value) {
+	for _, item := range unique(SplitList(value)) {
 		if item == "" {
 			continue
 		}
@@ -267,7 +267,7 @@ func (s *Static) protocolOf(name string, controller bool) (Protocol, error) {
 func (s *Static) checkRoutable(listeners []Listener) error {
 	for _, l := range listeners {
 		if l.Protocol != Plaintext {
-			return s.bad("listeners", l.Name, "a listener whose security protocol is PLAINTEXT: "+l.Protocol.String()+" is not supported yet")
+			return s.bad("listeners", Endpoint{l.Name, l.Host, l.Port}.String(), "PLAINTEXT only: "+l.Protocol.String()+" is not supported yet")
 		}
 		if l.Controller || l.AdvertisedHost != "0.0.0.0" && l.AdvertisedHost != "::" {
 			continue

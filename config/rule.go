@@ -40,9 +40,9 @@ func (s *Setting) Allowed() string {
 		}
 		return "a number"
 	case List:
-		text := "a list, separated by commas, without repetition"
+		text := "a list, separated by commas"
 		if len(r.Words) > 0 {
-			text = "a list of " + strings.Join(r.Words, ", ") + ", separated by commas, without repetition"
+			text = "a list of " + strings.Join(r.Words, ", ") + ", separated by commas"
 		}
 		if r.NonEmpty {
 			text += ", not empty"
@@ -124,10 +124,9 @@ func (s *Setting) Check(value string) string {
 		if err != nil && !math.IsInf(f, 0) {
 			return wrong("Not a number of type DOUBLE")
 		}
-		if bounded := r.MinF != 0 || r.MaxF != 0; bounded && !(f >= r.MinF) {
-			return wrong("Value must be at least " + formatDouble(r.MinF))
-		} else if bounded && !(f <= r.MaxF) {
-			return wrong("Value must be no more than " + formatDouble(r.MaxF))
+		if r.MinF != 0 || r.MaxF != 0 {
+			value = javaDouble(f) // Kafka names the number here, not its text
+			return r.checkDouble(f, wrong)
 		}
 	}
 	if r.Custom != nil {
@@ -153,6 +152,16 @@ func (r *Rule) checkWhole(n int64, t Type, wrong func(string) string) string {
 	return ""
 }
 
+func (r *Rule) checkDouble(f float64, wrong func(string) string) string {
+	switch {
+	case !(f >= r.MinF): // NaN too
+		return wrong("Value must be at least " + formatDouble(r.MinF))
+	case f > r.MaxF:
+		return wrong("Value must be no more than " + formatDouble(r.MaxF))
+	}
+	return ""
+}
+
 func (r *Rule) checkString(name, value string, wrong func(string) string) string {
 	if r.NonEmpty && value == "" {
 		return wrong("String must be non-empty")
@@ -171,9 +180,9 @@ func (r *Rule) checkString(name, value string, wrong func(string) string) string
 	return wrong("String must be one of: " + strings.Join(r.Words, ", "))
 }
 
-// checkList is Kafka's ValidList (KIP-1161): items are neither empty nor repeated.
+// checkList is Kafka's ValidList (KIP-1161): items are not empty. What is repeated was dropped before, with a warning in Kafka's log.
 func (r *Rule) checkList(name, value string) string {
-	items := SplitList(value)
+	items := unique(SplitList(value))
 	if len(items) == 0 {
 		if !r.NonEmpty {
 			return ""
@@ -183,13 +192,6 @@ func (r *Rule) checkList(name, value string) string {
 			valid = "[" + strings.Join(r.Words, ", ") + "]"
 		}
 		return "Configuration '" + name + "' must not be empty. Valid values include: " + valid
-	}
-	for i, item := range items {
-		for _, other := range items[:i] {
-			if other == item {
-				return "Configuration '" + name + "' values must not be duplicated."
-			}
-		}
 	}
 	for _, item := range items {
 		if item == "" {
@@ -218,6 +220,17 @@ func SplitList(value string) []string {
 		items[i] = strings.TrimSpace(items[i])
 	}
 	return items
+}
+
+// unique drops the items that came before, in place.
+func unique(items []string) []string {
+	kept := items[:0]
+	for _, item := range items {
+		if !has(kept, item) {
+			kept = append(kept, item)
+		}
+	}
+	return kept
 }
 
 func parseWhole(value string, t Type) (int64, bool) {

@@ -65,8 +65,8 @@ func (s *Static) Bool(name string) bool { return strings.EqualFold(s.String(name
 // Float is the value of a Double; 0 where there is none.
 func (s *Static) Float(name string) float64 { return toFloat(name, s.String(name)) }
 
-// List is the value of a List, taken apart; nil where it is empty.
-func (s *Static) List(name string) []string { return SplitList(s.String(name)) }
+// List is the value of a List, taken apart, without repetition; nil where it is empty.
+func (s *Static) List(name string) []string { return unique(SplitList(s.String(name))) }
 
 // NodeID is node.id, by its old name broker.id too.
 func (s *Static) NodeID() int32 { return int32(s.Int("node.id")) }

@@ -18,7 +18,7 @@ var networkTable = []Setting{
 		Doc: "Most connections of this broker, or of one listener with its prefix."},
 	{Name: "max.connections.per.ip", Type: Int, Default: "2147483647", Update: ClusterWide, Honoured: true, Rule: &atLeast0,
 		Doc: "Most connections from one address."},
-	{Name: "max.connections.per.ip.overrides", Type: String, Update: ClusterWide, Honoured: true,
+	{Name: "max.connections.per.ip.overrides", Type: String, Update: ClusterWide, Honoured: true, Rule: &connectionLimits,
 		Doc: "Other limits for single addresses, host:number, separated by commas."},
 	{Name: "max.incremental.fetch.session.cache.slots", Type: Int, Default: "1000", Honoured: true, Rule: &atLeast0,
 		Doc: "Most fetch sessions that are remembered (KIP-227)."},

@@ -20,6 +20,7 @@ var (
 	quorumVoters      = Rule{Custom: checkVoters, CustomAllows: "a list of id@host:port, separated by commas"}
 	hostsAndPorts     = Rule{Custom: checkHostPorts, CustomAllows: "a list of host:port, separated by commas"}
 	shareReset        = Rule{Custom: checkShareReset, CustomAllows: "latest, earliest or by_duration:PnDTnHnMn.nS"}
+	connectionLimits  = Rule{Custom: checkConnectionLimits, CustomAllows: "a list of host:number, separated by commas"}
 	clusterID         = Rule{Custom: checkClusterID, CustomAllows: "16 bytes in URL-safe base64: 22 characters"}
 )
 

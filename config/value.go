@@ -39,8 +39,8 @@ func (l *Layers) Bool(name string) bool { return strings.EqualFold(l.String(name
 // Float is the value in force of a Double broker setting; 0 where there is none.
 func (l *Layers) Float(name string) float64 { return toFloat(name, l.String(name)) }
 
-// List is the value in force of a List broker setting, taken apart.
-func (l *Layers) List(name string) []string { return SplitList(l.String(name)) }
+// List is the value in force of a List broker setting, taken apart, without repetition.
+func (l *Layers) List(name string) []string { return unique(SplitList(l.String(name))) }
 
 // retentionKey is the strongest of the three settings that say how long a log is kept.
 func (l *Layers) retentionKey() string {
@@ -98,7 +98,11 @@ func (s *Setting) Canonical(value string) string {
 			return javaDouble(f)
 		}
 	case List:
-		return strings.Join(SplitList(trimmed), ",")
+		items := SplitList(trimmed)
+		if s.Rule == nil || s.Rule.Custom == nil {
+			items = unique(items)
+		}
+		return strings.Join(items, ",")
 	}
 	return trimmed
 }
