@@ -53,13 +53,12 @@ func CheckBroker(name, value string, clusterDefault bool) error {
 	} else {
 		l.Broker = map[string]string{name: value}
 	}
-	return l.CheckBrokerSet(nil, clusterDefault)
+	return l.CheckBrokerSet(clusterDefault)
 }
 
 // CheckBrokerSet holds all dynamic settings that a broker is to have (l.Broker), or all of them (l.Cluster, with clusterDefault),
-// against the table, each other, and what is in force now (before; nil: not looked at): a *InvalidRequest says what is wrong. Kafka
-// answers so for bad values too (KAFKA-13609).
-func (l *Layers) CheckBrokerSet(before *Layers, clusterDefault bool) error {
+// against the table and each other: a *InvalidRequest says what is wrong. Kafka answers so for bad values too (KAFKA-13609).
+func (l *Layers) CheckBrokerSet(clusterDefault bool) error {
 	set := l.Broker
 	if clusterDefault {
 		set = l.Cluster
@@ -86,9 +85,6 @@ func (l *Layers) CheckBrokerSet(before *Layers, clusterDefault bool) error {
 	}
 	if wrong := l.checkLocalRetention(set); wrong != "" {
 		return &InvalidRequest{wrong}
-	}
-	if before != nil {
-		return l.checkSteps(before)
 	}
 	return nil
 }
@@ -122,7 +118,9 @@ var threadPools = [...]string{
 	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers",
 }
 
-func (l *Layers) checkSteps(before *Layers) error {
+// CheckBrokerSteps holds the numbers of threads against those in force now (before): they may change by a factor of two at a time.
+// The broker whose threads they are checks it, after CheckBrokerSet; a *InvalidRequest says what is wrong.
+func (l *Layers) CheckBrokerSteps(before *Layers) error {
 	for _, name := range threadPools {
 		from, to := before.Int64(name), l.Int64(name)
 		text := "Dynamic thread count update validation failed for " + name + "=" + strconv.FormatInt(to, 10) + ", value should "
