@@ -3,10 +3,13 @@ package controller
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/config"
 	"weir/protocol"
 )
 
-// MaxRecordsPerUserOp is the most records that one request of a user may cause; beyond it the answer is POLICY_VIOLATION.
+// MaxRecordsPerUserOp is the most records that one request of a user may cause, and the most partitions that it may ask for; beyond it
+// the answer is POLICY_VIOLATION. As in Kafka a topic counts one more than its partitions, so that one created at once has at most
+// 9,999.
 const MaxRecordsPerUserOp = 10_000
 
 // Rand gives the randomness of topic ids and replica placement: uniformly distributed bits. Real nodes seed it from the system.
@@ -19,8 +22,20 @@ type Config struct {
 	DefaultReplicationFactor int16 // default.replication.factor
 	SessionTimeoutMs         int64 // broker.session.timeout.ms
 	DeleteTopics             bool  // delete.topic.enable
-	// Static are the settings that this node was started with (Kafka's names): defaults of topic settings.
-	Static map[string]string
+	// Static are the settings that this node was started with: what topics have that do not set their own. nil: all defaults.
+	Static *config.Static
+}
+
+// ConfigOf takes the settings of a controller from a node's own.
+func ConfigOf(s *config.Static) Config {
+	return Config{
+		NodeID:                   s.NodeID(),
+		NumPartitions:            int32(s.Int("num.partitions")),
+		DefaultReplicationFactor: int16(s.Int("default.replication.factor")),
+		SessionTimeoutMs:         s.Int64("broker.session.timeout.ms"),
+		DeleteTopics:             s.Bool("delete.topic.enable"),
+		Static:                   s,
+	}
 }
 
 // Controller decides. It lives on the leader as long as that leads: its own state is soft (the sessions of brokers), everything
@@ -41,30 +56,53 @@ type Input struct {
 	NowMs int64 // Unix milliseconds
 	Rand  Rand
 	Image *Image // with every batch that was decided before, committed or not
-	// Request is one of those that Handles names, of a version in Kafka's range.
+	// Request is one that Handles names, of a version in Kafka's range. Nothing of it is kept: its strings may alias a buffer.
 	Request kmsg.Request
 }
 
-// handled are the api keys that Handle answers.
-var handled = map[int16]bool{
-	19: true, 20: true, 33: true, 37: true, 44: true, 56: true, 62: true, 63: true, 64: true, 67: true, 73: true,
+// Handles says whether Handle answers requests with this api key.
+func Handles(key int16) bool {
+	switch key {
+	case 19, 20, 33, 37, 44, 56, 62, 63, 64, 67, 73:
+		return true
+	}
+	return false
 }
 
-// Handles says whether Handle answers requests with this api key.
-func Handles(key int16) bool { return handled[key] }
-
-// Handle decides a request: it returns the response that holds once the records are committed, and those records; none where nothing
-// changes. It never waits and never fails: a client's outcome is in the response. The records are one atomic batch.
+// Handle decides a request: it returns the response that holds once the records are committed (see Complete), and those records; none
+// where nothing changes. It never waits and never fails: a client's outcome is in the response. The records are one atomic batch. Who
+// may ask for what is the caller's to check, and so is that a broker's settings are changed by that broker.
 func (c *Controller) Handle(in Input) (resp kmsg.Response, records []Record) {
+	c.track(in.Image, in.NowMs)
+	switch q := in.Request.(type) {
+	case *kmsg.CreateTopicsRequest:
+		return c.createTopics(in, q)
+	case *kmsg.DeleteTopicsRequest:
+		return c.deleteTopics(in, q)
+	case *kmsg.CreatePartitionsRequest:
+		return c.createPartitions(in, q)
+	case *kmsg.AlterConfigsRequest:
+		return c.alterConfigs(in, q)
+	case *kmsg.IncrementalAlterConfigsRequest:
+		return c.incrementalAlterConfigs(in, q)
+	case *kmsg.AlterPartitionRequest:
+		return c.alterPartition(in, q)
+	case *kmsg.BrokerRegistrationRequest:
+		return c.register(in, q)
+	case *kmsg.BrokerHeartbeatRequest:
+		return c.heartbeat(in, q)
+	case *kmsg.UnregisterBrokerRequest:
+		return c.unregister(in, q)
+	case *kmsg.AllocateProducerIDsRequest:
+		return c.allocateProducerIDs(in, q)
+	case *kmsg.AssignReplicasToDirsRequest:
+		return c.assignDirs(in, q)
+	}
 	return nil, nil
 }
 
-// Tick fences a broker whose session has run out, if there is one: at most one a call, so that users' requests get in between.
-func (c *Controller) Tick(in Input) []Record { return nil }
+// clone returns a copy of a string that does not alias a request.
+func clone(s string) string { return string([]byte(s)) }
 
-// NextDeadlineMs returns when Tick has something to do at the earliest.
-func (c *Controller) NextDeadlineMs() int64 { return 1<<63 - 1 }
-
-type session struct{}
-
-var _ = protocol.None
+// none is the outcome of success, as responses carry it.
+const none = int16(protocol.None)

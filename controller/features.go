@@ -5,6 +5,9 @@ import "sort"
 // MetadataVersion is the feature that stands for the format of the metadata itself.
 const MetadataVersion = "metadata.version"
 
+// elrFeature turns on eligible leader replicas (KIP-966).
+const elrFeature = "eligible.leader.replicas.version"
+
 // SupportedFeatures are the features that this binary serves and their levels, sorted by name. A feature is added here when what it
 // promises works: clients switch behaviour by the finalized level.
 var SupportedFeatures = []FeatureRange{

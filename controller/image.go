@@ -22,7 +22,6 @@ type Image struct {
 	configs        sortedMap[Resource, map[string]string]
 	brokers        []*Broker // by id
 	features       map[string]int16
-	featuresEpoch  int64
 	nextProducerID int64
 	partitions     int
 }
@@ -30,11 +29,10 @@ type Image struct {
 // NewImage returns the image before the first batch.
 func NewImage() *Image {
 	return &Image{
-		topics:        sortedMap[string, *Topic]{compare: strings.Compare},
-		topicIDs:      sortedMap[protocol.UUID, *Topic]{compare: compareUUID},
-		folded:        sortedMap[string, string]{compare: strings.Compare},
-		configs:       sortedMap[Resource, map[string]string]{compare: compareResource},
-		featuresEpoch: -1,
+		topics:   sortedMap[string, *Topic]{compare: strings.Compare},
+		topicIDs: sortedMap[protocol.UUID, *Topic]{compare: compareUUID},
+		folded:   sortedMap[string, string]{compare: strings.Compare},
+		configs:  sortedMap[Resource, map[string]string]{compare: compareResource},
 	}
 }
 
@@ -163,8 +161,9 @@ func (m *Image) Config(resourceType int8, name string) map[string]string {
 // Configs iterates over all resources that have dynamic settings, sorted by type and name.
 func (m *Image) Configs() iter.Seq2[Resource, map[string]string] { return m.configs.all() }
 
-// Features returns the finalized feature levels and the offset at which they last changed (-1: never). ApiVersions shows both.
-func (m *Image) Features() (levels map[string]int16, epoch int64) { return m.features, m.featuresEpoch }
+// Features returns the finalized feature levels and their epoch, which ApiVersions shows: as in Kafka it is the offset of the image, so
+// it grows with every batch.
+func (m *Image) Features() (levels map[string]int16, epoch int64) { return m.features, m.Offset }
 
 // Feature returns the finalized level of a feature, 0 where it is not finalized.
 func (m *Image) Feature(name string) int16 { return m.features[name] }
