@@ -106,8 +106,8 @@ func Validate(recs []byte, o Options) (out []byte, set Set, verr *Error) {
 		return nil, Set{}, refuse(protocol.UnknownServerError, "%v", err)
 	}
 	defer buf.close()
-	s := scan{o: &o, b: b, max: -1}
-	if verr = s.run(data); verr != nil {
+	s := scan{b: b, max: -1}
+	if verr = s.run(&o, data); verr != nil {
 		return nil, Set{}, verr
 	}
 	target := b.Codec()
@@ -115,7 +115,7 @@ func Validate(recs []byte, o Options) (out []byte, set Set, verr *Error) {
 		target = o.Target.Codec
 	}
 	if s.renumber || target != b.Codec() {
-		if b, verr = s.rebuild(data, target); verr != nil {
+		if b, verr = s.rebuild(&o, data, target); verr != nil {
 			return nil, Set{}, verr
 		}
 	}
@@ -190,7 +190,8 @@ func convert(recs []byte, magic int8, o *Options) (Batch, *Error) {
 	case o.Convert == nil:
 		return nil, refuse(protocol.UnsupportedForMessageFormat, "magic %d", magic)
 	}
-	recs, verr := o.Convert(recs, o)
+	own := *o // what goes to a function that nobody knows escapes
+	recs, verr := o.Convert(recs, &own)
 	if verr != nil {
 		return nil, verr
 	}
@@ -240,7 +241,6 @@ func checkHeader(b Batch, o *Options) *Error {
 
 // scan is one walk over the records of a batch.
 type scan struct {
-	o        *Options
 	b        Batch
 	max      int64 // largest timestamp so far
 	renumber bool  // an offset delta is not the record's index
@@ -249,25 +249,24 @@ type scan struct {
 	errs     []RecordError
 }
 
-func (s *scan) run(data []byte) *Error {
-	o, b := s.o, s.b
+func (s *scan) run(o *Options, data []byte) *Error {
+	b := s.b
 	count := b.Count()
 	first, appended := b.FirstTimestamp(), b.LogAppendTime()
-	limit := math.MaxInt32
+	limit := int32(math.MaxInt32)
 	if o.MaxRecordBytes > 0 && b.Codec() != Uncompressed {
-		limit = int(o.MaxRecordBytes)
+		limit = o.MaxRecordBytes
 	}
-	var r rawRecord
+	var r skimmed
 	for i := int32(0); i < count; i++ {
-		rest := r.read(data)
-		if rest == nil {
+		next := r.skim(data)
+		if next < 0 {
 			return refuse(protocol.InvalidRecord, "record %d of %d is not well formed", i, count)
 		}
-		// What is left of data includes the record's own length, at most five bytes.
-		if n := len(data) - len(rest); n > limit && bodySize(data) > limit {
+		if r.body > limit {
 			return refuse(protocol.InvalidRecord, "record %d is larger than %d bytes", i, limit)
 		}
-		data = rest
+		data = data[next:]
 		if r.offsetDelta != i {
 			s.renumber = true
 		}
@@ -275,7 +274,7 @@ func (s *scan) run(data []byte) *Error {
 		if appended {
 			ts = b.MaxTimestamp()
 		}
-		if s.check(i, ts, r.key == nil, appended); ts > s.max {
+		if s.check(o, i, ts, r.keyed, appended); ts > s.max {
 			s.max = ts
 		}
 	}
@@ -288,16 +287,9 @@ func (s *scan) run(data []byte) *Error {
 	return nil
 }
 
-// bodySize is the size of the first record of b without its length field.
-func bodySize(b []byte) int {
-	n, _ := varint(b)
-	return int(n)
-}
-
 // check applies the topic's rules to one record.
-func (s *scan) check(i int32, ts int64, noKey, appended bool) {
-	o := s.o
-	if o.Compacted && noKey {
+func (s *scan) check(o *Options, i int32, ts int64, keyed, appended bool) {
+	if o.Compacted && !keyed {
 		s.reject(i, false, "a compacted topic takes no record without a key")
 		return
 	}
@@ -338,8 +330,7 @@ func (s *scan) rejection() *Error {
 }
 
 // rebuild writes the batch anew from its decompressed records, which scan has let through, with offset deltas 0..n-1.
-func (s *scan) rebuild(data []byte, target Codec) (Batch, *Error) {
-	o := s.o
+func (s *scan) rebuild(o *Options, data []byte, target Codec) (Batch, *Error) {
 	if target == Uncompressed && !s.renumber && HeaderSize+len(data) > int(o.MaxMessageBytes) {
 		return nil, refuse(protocol.MessageTooLarge, "a batch of %d bytes without compression", HeaderSize+len(data))
 	}
