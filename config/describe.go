@@ -101,7 +101,7 @@ func (l *Layers) DescribeBroker(names []string, synonyms, docs bool) []Described
 			continue
 		}
 		d := Described{Name: s.Name, ReadOnly: s.Update == ReadOnly, Sensitive: s.Sensitive(), Type: s.Type}
-		v, ok := l.brokerText(s.Name)
+		v, ok := l.shownText(s.Name)
 		if ok && !d.Sensitive {
 			d.Value = s.Canonical(v)
 		}
@@ -115,6 +115,31 @@ func (l *Layers) DescribeBroker(names []string, synonyms, docs bool) []Described
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
 	return all
+}
+
+// shownText is the value that Kafka shows for a broker setting. A dynamic value hides what is static for the same setting under another
+// name: with log.retention.ms changed for the cluster, log.retention.hours shows its default. What is in force is the same.
+func (l *Layers) shownText(name string) (string, bool) {
+	dynamic := func(key string) bool {
+		_, broker := l.Broker[key]
+		_, cluster := l.Cluster[key]
+		return broker || cluster
+	}
+	if dynamic(name) {
+		return l.brokerText(name)
+	}
+	if name == "log.flush.scheduler.interval.ms" && dynamic("log.flush.interval.ms") {
+		return known(name).Default, true
+	}
+	for _, group := range sameSetting {
+		for _, key := range group {
+			if has(group, name) && dynamic(key) {
+				s := known(name)
+				return s.Default, !s.Null
+			}
+		}
+	}
+	return l.brokerText(name)
 }
 
 // DescribeClusterDefault shows what is set as the default of all brokers (broker resource ""), sorted by name.

@@ -53,7 +53,7 @@ type Setting struct {
 	Scope    Scope
 	Update   Update
 	Honoured bool // this binary acts on it; otherwise it is checked and shown, and nothing more
-	Internal bool // Kafka hides it: it can be set but is not described
+	Internal bool // Kafka hides it: it is described only where it is set
 	Weir     bool // not one of Kafka's names
 	Rule     *Rule
 	Synonyms []Synonym // the broker's settings behind a topic or group setting, the strongest first

@@ -71,14 +71,14 @@ func (l *Layers) inherited(s *Setting) string {
 		if !ok {
 			continue
 		}
-		if syn.Times == 0 {
+		if syn.Times == 0 && s.Name != "retention.ms" {
 			return v
 		}
 		n := toInt64(syn.Name, v)
 		if n < 0 {
-			return "-1" // no limit, in whatever unit
+			return "-1" // no limit, in whatever unit, and whatever the number
 		}
-		return strconv.FormatInt(n*syn.Times, 10)
+		return strconv.FormatInt(n*max(1, syn.Times), 10)
 	}
 	return s.Default
 }
