@@ -45,7 +45,7 @@ func FromEnv(environ []string, readFile func(path string) ([]byte, error)) (Sour
 			}
 			key, value = base, strings.TrimRight(string(text), "\r\n")
 		}
-		s.entries = append(s.entries, entry{key, value, name})
+		s.entries = append(s.entries, entry{key: key, value: value, origin: name})
 	}
 	s.fixEnvListeners()
 	return s, nil
@@ -116,7 +116,7 @@ func (s *Source) fixEnvListeners() {
 		}
 		b.WriteString(item)
 	}
-	s.entries = append(s.entries, entry{"listeners", b.String(), advertised.origin})
+	s.entries = append(s.entries, entry{key: "listeners", value: b.String(), origin: advertised.origin})
 }
 
 func (s *Source) last(key string) *entry {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"sort"
 	"strings"
 )
@@ -31,13 +32,23 @@ func Resolve(sources ...Source) (*Static, []Warning, error) {
 	if err != nil {
 		return nil, warnings, err
 	}
+	s.nameNode()
 	if err := s.checkTogether(); err != nil {
 		return nil, warnings, err
 	}
 	return s, warnings, nil
 }
 
-// mergeInto lays one source over what earlier ones set. node.id and its old name broker.id are one setting: who sets one sets both.
+// nameNode gives broker.id the value of node.id where that is set: tools still read the old name.
+func (s *Static) nameNode() {
+	if id := s.find("node.id"); id != nil {
+		at := sort.Search(len(s.set), func(i int) bool { return s.set[i].key >= "broker.id" })
+		s.set = slices.Insert(s.set, at, entry{"broker.id", id.value, id.origin, id.written})
+	}
+}
+
+// mergeInto lays one source over what earlier ones set. node.id and its old name broker.id are one setting: the later counts, and one
+// source must not say both things.
 func (source *Source) mergeInto(byKey map[string]entry) error {
 	var id *entry
 	for i := range source.entries {
@@ -52,8 +63,7 @@ func (source *Source) mergeInto(byKey map[string]entry) error {
 				return &BadValue{Key: e.key, Value: e.value, Allowed: id.value + ", as " + id.key + " says", Origin: e.origin}
 			}
 			id = &source.entries[i]
-			byKey["node.id"] = entry{"node.id", e.value, e.origin}
-			byKey["broker.id"] = entry{"broker.id", e.value, e.origin}
+			byKey["node.id"] = entry{"node.id", e.value, e.origin, e.key}
 		case "listeners", "advertised.listeners":
 			e.value = strings.TrimRight(e.value, ", \t")
 			byKey[e.key] = e
@@ -78,6 +88,9 @@ func (s *Static) checkValues() ([]Warning, error) {
 			bad := &BadValue{Key: e.key, Value: e.value, Allowed: row.Allowed(), Origin: e.origin}
 			if row.Sensitive() {
 				bad.Value = "[hidden]"
+			}
+			if e.written != "" {
+				bad.Key = e.written
 			}
 			return warnings, bad
 		case foreign(e.key):

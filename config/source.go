@@ -24,6 +24,7 @@ const (
 type entry struct {
 	key, value string
 	origin     string // a file's name, a variable's name, --set
+	written    string // the key that was written, where it is another name of key
 }
 
 // FromProperties reads a file in the format of Java properties, in UTF-8 (or Latin-1 by \u escapes). Nothing in values is
@@ -37,7 +38,7 @@ func FromProperties(name string, text []byte) (Source, error) {
 	s := Source{kind: kindFile}
 	for _, key := range p.Keys() {
 		value, _ := p.Get(key)
-		s.entries = append(s.entries, entry{key, value, name})
+		s.entries = append(s.entries, entry{key: key, value: value, origin: name})
 	}
 	return s, nil
 }
@@ -51,7 +52,7 @@ func FromSets(sets []string) (Source, error) {
 		if !ok || key == "" {
 			return Source{}, fmt.Errorf("--set %s: allowed is key=value", set)
 		}
-		s.entries = append(s.entries, entry{key, value, "--set"})
+		s.entries = append(s.entries, entry{key: key, value: value, origin: "--set"})
 	}
 	return s, nil
 }
