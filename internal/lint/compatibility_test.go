@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/config"
 	"weir/protocol"
 )
 
@@ -40,8 +41,33 @@ var answerers = map[protocol.Answerer]string{
 	protocol.Controller:       "controller",
 }
 
+// settings are the names of a scope, those that are acted on and those that are not.
+type settings struct {
+	scope          string
+	honoured, rest []string
+}
+
+// allSettings reads config's tables, but for what Kafka hides as well.
+func allSettings() []settings {
+	var out []settings
+	for scope, name := range []string{config.BrokerScope: "broker", config.TopicScope: "topic", config.GroupScope: "group"} {
+		s := settings{scope: name}
+		for _, row := range config.Settings(config.Scope(scope)) {
+			switch {
+			case row.Internal:
+			case row.Honoured:
+				s.honoured = append(s.honoured, row.Name)
+			default:
+				s.rest = append(s.rest, row.Name)
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // compatibility is the page that the source of t asks for.
-func compatibility(t *tree, apis []protocol.API) string {
+func compatibility(t *tree, apis []protocol.API, all []settings) string {
 	rows, _ := tableRows(t)
 	served := map[int16]bool{}
 	for _, r := range rows {
@@ -67,6 +93,15 @@ func compatibility(t *tree, apis []protocol.API) string {
 		fmt.Fprintf(&b, "- %s (`%s`)\n", e.text, e.file)
 	}
 
+	b.WriteString("\n## Settings\n\nAll settings of Kafka 4.4 are accepted, checked and shown. These have an effect:\n\n")
+	for _, s := range all {
+		fmt.Fprintf(&b, "- %s: %d of %d: %s\n", s.scope, len(s.honoured), len(s.honoured)+len(s.rest), names(s.honoured))
+	}
+	b.WriteString("\nThese have none yet:\n\n")
+	for _, s := range all {
+		fmt.Fprintf(&b, "- %s: %s\n", s.scope, names(s.rest))
+	}
+
 	b.WriteString("\n## Not served yet\n\nKeys of Kafka 4.4 that a client finds missing in ApiVersions.\n\n")
 	b.WriteString("| key | name | versions in Kafka | answered by |\n|---|---|---|---|\n")
 	for _, a := range apis {
@@ -75,6 +110,14 @@ func compatibility(t *tree, apis []protocol.API) string {
 		}
 	}
 	return b.String()
+}
+
+// names are settings as the page writes them.
+func names(all []string) string {
+	if len(all) == 0 {
+		return "none"
+	}
+	return "`" + strings.Join(all, "`, `") + "`"
 }
 
 // difference is one that is said outside of a handler's file.
@@ -97,6 +140,9 @@ func gather(t *tree) (perKey map[int16][]string, elsewhere []difference) {
 					fmt.Sscan(m[1], &key)
 					perKey[key] = append(perKey[key], d)
 				} else {
+					if about := before(c.Text()); about != "" {
+						d = about + " Kafka: " + d
+					}
 					elsewhere = append(elsewhere, difference{f.path, d})
 				}
 			}
@@ -104,6 +150,13 @@ func gather(t *tree) (perKey map[int16][]string, elsewhere []difference) {
 	}
 	sort.SliceStable(elsewhere, func(i, j int) bool { return elsewhere[i].file < elsewhere[j].file })
 	return perKey, elsewhere
+}
+
+// before is the paragraph of a comment that stands before its differences: what they are about.
+func before(text string) string {
+	head, _, _ := strings.Cut(text, differsMark)
+	paragraphs := strings.Split(strings.TrimSpace(head), "\n\n")
+	return strings.Join(strings.Fields(paragraphs[len(paragraphs)-1]), " ")
 }
 
 // versions are a's as the page writes them.
@@ -121,7 +174,7 @@ func cell(texts []string) string {
 
 func TestCompatibility(t *testing.T) {
 	tr := theHouse(t)
-	want := compatibility(tr, protocol.APIs)
+	want := compatibility(tr, protocol.APIs, allSettings())
 	if *rewrite {
 		if err := os.WriteFile(path.Join("../..", compatibilityPage), []byte(want), 0o666); err != nil {
 			t.Fatal(err)
@@ -149,15 +202,19 @@ func TestCompatibilitySays(t *testing.T) {
 		"broker/api/table.go", "package api\nvar Table = []Row{{0, handle(produce)}, {3, handle(metadata)}}\n",
 		"broker/api/00_produce.go", "package api\n\n// Produce (0), v3-13.\n//\n// Differs from Kafka:\n//   - one | two\n//   - three\nfunc produce() {}\n",
 		"broker/api/03_metadata.go", "package api\n\n// Metadata (3), v0.\n//\n// Differs from Kafka: nothing known.\nfunc metadata() {}\n",
-		"wal/a.go", "package wal\n\n// roll begins a file. Differs from Kafka: files are\n// smaller.\nfunc roll() {}\n",
+		"wal/a.go", "package wal\n\n// It is a log.\n//\n// roll begins a\n// file.\n//\n// Differs from Kafka: files are\n// larger.\nfunc roll() {}\n",
 		"wal/a_test.go", "package wal\n\n// Differs from Kafka: this is a test.\n",
-	), []protocol.API{{Key: 0, Name: "Produce", Min: 3, Max: 13, Answers: protocol.PartitionLeader}, {Key: 3, Name: "Metadata"}, {Key: 12, Name: "Heartbeat", Max: 4, Answers: protocol.GroupCoordinator}})
+	), []protocol.API{{Key: 0, Name: "Produce", Min: 3, Max: 13, Answers: protocol.PartitionLeader}, {Key: 3, Name: "Metadata"}, {Key: 12, Name: "Heartbeat", Max: 4, Answers: protocol.GroupCoordinator}},
+		[]settings{{"broker", []string{"node.id"}, []string{"a.b", "c"}}, {"group", nil, []string{"d"}}})
 	for _, line := range []string{
 		"## Served: 2 of 3 keys",
 		"| 0 | Produce | 3 to 13 | partition leader | one \\| two<br>three |",
 		"| 3 | Metadata | 0 | any broker |  |",
-		"- files are smaller. (`wal/a.go`)",
+		"- roll begins a file. Kafka: files are larger. (`wal/a.go`)",
 		"| 12 | Heartbeat | 0 to 4 | group coordinator |",
+		"- broker: 1 of 3: `node.id`",
+		"- broker: `a.b`, `c`",
+		"- group: 0 of 1: none",
 	} {
 		if !strings.Contains(page, line+"\n") {
 			t.Errorf("the page has no line %q:\n%s", line, page)

@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strings"
 	"testing"
+
+	"weir/config"
 )
 
 const (
@@ -169,8 +171,22 @@ func decisionProblems(t *tree) []string {
 	return out
 }
 
+// settingProblems looks up the settings in the table of docs/configuration.md.
+func settingProblems(t *tree) []string {
+	var out []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?`) \\|").FindAllStringSubmatch(string(t.texts["docs/configuration.md"]), -1) {
+		for _, m := range codeSpan.FindAllStringSubmatch(row[1], -1) {
+			if config.Lookup(config.BrokerScope, m[1]) == nil && config.Lookup(config.TopicScope, m[1]) == nil {
+				out = append(out, fmt.Sprintf("docs/configuration.md: there is no setting %s", m[1]))
+			}
+		}
+	}
+	return out
+}
+
 func TestDocs(t *testing.T) {
 	tr := theHouse(t)
+	report(t, settingProblems(tr))
 	report(t, folderProblems(tr))
 	report(t, quoteProblems(tr))
 	report(t, decisionProblems(tr))
@@ -200,6 +216,8 @@ func TestDocsCanFail(t *testing.T) {
 		"the Makefile has no target it",
 		"the link to docs/gone.md leads nowhere",
 		"there is no package ./cmd/gone")
+	wantProblem(t, settingProblems(tiny(t, "docs/configuration.md", "| `listeners`, `log.retention.hours` | x |\n| `flush.messages`, `no.such` | `y` |\n")),
+		"there is no setting no.such")
 	wantProblem(t, decisionProblems(tr),
 		"0 lines for example.com/b",
 		"example.com/c has a line and is not used")
