@@ -19,6 +19,8 @@ var (
 	ErrCorrupt = errors.New("corrupt log")
 	// ErrLocked is returned by OpenDir when another process has the directory.
 	ErrLocked = errors.New("log directory is locked by another process")
+	// ErrClosed is returned by every method of a log that was removed or whose directory was closed.
+	ErrClosed = errors.New("log is closed")
 )
 
 // Options are the settings of a log directory. The zero value is usable.
@@ -31,8 +33,20 @@ type Options struct {
 	// OnOffline is called once, without locks, when the directory goes offline, and OnOnline when it has come back (ENOSPC only).
 	OnOffline func(dir string, err error)
 	OnOnline  func(dir string)
-	// ReserveBytes is the free space below which appends are refused with an error wrapping syscall.ENOSPC. 0: a small default.
+	// ReserveBytes is the free space below which appends are refused with an error wrapping syscall.ENOSPC. 0: the smaller of
+	// 64 MiB and a hundredth of the file system. Negative: none.
 	ReserveBytes int64
+
+	publicOnly    bool          // tests: never lend the library a buffer (way A)
+	probeInterval time.Duration // tests: how often a full directory is asked whether it has space again
+	tailBudget    int64         // tests: way A's memory for tails, in bytes
+}
+
+// Space is the room of a log directory, in bytes.
+type Space struct {
+	Size   int64 // what its logs hold
+	Total  int64 // the size of the file system
+	Usable int64 // what may still be written to it
 }
 
 // Policy is what a log asks of its topic's configuration. It is read at each append and may be swapped at any time.
