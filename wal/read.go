@@ -115,6 +115,9 @@ func (r *reader) segment(s *segment) (more bool, err error) {
 	}
 	defer f.release()
 	for k := findOffset(pts, r.from); k < len(pts) && pts[k].pos < size; {
+		if r.left <= 0 && !r.force {
+			return false, nil
+		}
 		if pts[k].kind == smallPoint {
 			end := runEnd(pts, k)
 			more, err = r.small(s, f, pts[k:end], posAt(pts, end, size))
