@@ -6,14 +6,21 @@ import (
 	"weir/protocol"
 )
 
-// Apply takes a new image. Calls come one at a time, in order. delta is what differs from old; with a nil old, the first image after a
-// start, it is not looked at.
+// Apply takes a new image. Calls come one at a time, in order. delta is what differs from old; it is not looked at in the first call,
+// whose image must be of all that was committed before the start: logs of topics that it does not have are deleted.
 func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 	m.image.Store(img)
-	if old == nil || !m.started.Load() {
-		m.start(img)
+	if !m.started {
+		m.started = true
+		m.sweep(img)
+		m.topics.mu.Lock()
+		clear(m.topics.m)
+		m.topics.mu.Unlock()
+		m.each(func(r *replica) { m.applyTo(r, img.TopicByID(r.id.Topic)) })
+		m.startTimers()
 		return
 	}
+	m.sweep(img)
 	for _, t := range delta.Deleted {
 		m.dropTopic(t)
 	}
@@ -28,19 +35,15 @@ func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 	}
 }
 
-// start is the first image: logs that it does not know are removed, partitions that were used before it came are told.
-func (m *Manager) start(img *controller.Image) {
-	m.topics.mu.Lock()
-	clear(m.topics.m)
-	m.topics.mu.Unlock()
-	if m.started.Swap(true) {
-		m.each(func(r *replica) { m.applyTo(r, img.TopicByID(r.id.Topic)) })
+// sweep looks at what lies in the log directories, once, when there is metadata to go by.
+func (m *Manager) sweep(img *controller.Image) {
+	if m.swept || img.ClusterID == "" {
 		return
 	}
+	m.swept = true
 	for _, d := range m.dirs {
 		m.removeStrays(d, img)
 	}
-	m.startTimers()
 }
 
 // removeStrays deletes the logs of topics that are not there any more, and of partitions that were given to other brokers.

@@ -22,6 +22,7 @@ type dir struct {
 	DirConfig
 	store   Store // nil: it could not be opened
 	offline atomic.Bool
+	fullMs  atomic.Int64 // when it was last said that there is no space left
 
 	mu    sync.Mutex
 	names map[string]struct{} // where there are several directories: the logs that are here or were placed here
@@ -61,9 +62,8 @@ func (d *dir) wentOffline(_ string, err error) {
 	m.each(func(r *replica) {
 		e := m.takeEffects()
 		r.mu.Lock()
-		if r.p != nil && r.dir == d {
-			r.p.Fail(protocol.KafkaStorageError, e)
-			r.p = nil
+		if r.p != nil && r.dir.Load() == d {
+			r.fail(e)
 		}
 		r.mu.Unlock()
 		m.finish(e)

@@ -31,7 +31,7 @@ type Config struct {
 	Now    func() time.Time
 	// AfterFunc sets a timer; nil is time.AfterFunc.
 	AfterFunc func(d time.Duration, f func()) Timer
-	// OpenStore opens a log directory; nil is wal.OpenDir.
+	// OpenStore opens a log directory; nil is OpenWAL.
 	OpenStore func(d DirConfig, o wal.Options) (Store, error)
 	// AlterISR sends a proposal to the controller and calls answered once, from any goroutine. It must not block. nil: there is
 	// no other broker.
@@ -58,7 +58,8 @@ type Manager struct {
 	timers   timers
 	// unvisited are the partitions with data that were not looked at since the start; the timers' lock guards it.
 	unvisited []partition.ID
-	started   atomic.Bool
+	started   bool // by Apply
+	swept     bool // logs without a partition were removed; by Apply
 	closed    atomic.Bool
 	busy      sync.WaitGroup // syncs, snapshots and timers that run
 	image     atomic.Pointer[controller.Image]
@@ -107,7 +108,7 @@ func fill(cfg *Config) {
 		cfg.AfterFunc = func(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
 	}
 	if cfg.OpenStore == nil {
-		cfg.OpenStore = openWAL
+		cfg.OpenStore = OpenWAL
 	}
 }
 
@@ -165,7 +166,7 @@ func (m *Manager) Close() error {
 		e := m.takeEffects()
 		r.mu.Lock()
 		if r.p != nil {
-			if !r.dir.offline.Load() {
+			if !r.dir.Load().offline.Load() {
 				if err := r.p.SaveSnapshot(); err != nil {
 					m.log.Warn("producer state was not saved", "partition", r.name, "err", err)
 				}

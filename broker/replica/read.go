@@ -58,6 +58,8 @@ func (m *Manager) codeOf(r *replica, what string, err error) protocol.Code {
 	switch {
 	case errors.Is(err, wal.ErrOffsetOutOfRange): // retention or truncation came between
 		return protocol.OffsetOutOfRange
+	case errors.Is(err, wal.ErrClosed): // removed meanwhile
+		return protocol.NotLeaderOrFollower
 	case errors.Is(err, wal.ErrCorrupt), errors.Is(err, protocol.ErrMalformed):
 		m.logError(what, r, err)
 		return protocol.CorruptMessage

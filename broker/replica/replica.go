@@ -3,6 +3,9 @@ package replica
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	"weir/broker/partition"
 	"weir/protocol"
@@ -24,7 +27,7 @@ type replica struct {
 	mu    sync.Mutex
 	p     *partition.Partition // nil: not loaded
 	log   Log
-	dir   *dir
+	dir   atomic.Pointer[dir] // changed under mu
 	topic *topic
 	gone  bool // deleted, or not ours any more: look again
 
@@ -32,6 +35,7 @@ type replica struct {
 	syncUpTo   int64 // what it has to reach
 	flushArmed bool  // a flush.ms timer is set
 	saving     bool  // a goroutine saves a snapshot
+	offlineHW  int64 // the high watermark when the directory went offline
 	savedHW    int64 // the high watermark that was checkpointed last
 	retainAtMs int64 // when retention has something to do at the earliest
 }
@@ -75,7 +79,8 @@ func (r *replica) load() protocol.Code {
 		m.logError("log could not be loaded", r, err)
 		return protocol.KafkaStorageError
 	}
-	r.p, r.log, r.dir, r.topic = p, log, d, topic
+	r.p, r.log, r.topic = p, log, topic
+	r.dir.Store(d)
 	r.syncing, r.syncUpTo, r.flushArmed, r.saving = false, 0, false, false
 	e := m.takeEffects()
 	r.become(meta.Leader, meta.LeaderEpoch, meta.PartitionEpoch, meta.Replicas, meta.ISR, e)
@@ -93,6 +98,13 @@ func (r *replica) become(leader, leaderEpoch, partitionEpoch int32, replicas, is
 	} else {
 		r.p.BecomeFollower(&md, e)
 	}
+}
+
+// fail gives up the state: the directory is offline. It is loaded again when that comes back. r is locked.
+func (r *replica) fail(e *partition.Effects) {
+	r.offlineHW = r.p.HighWatermark()
+	r.p.Fail(protocol.KafkaStorageError, e)
+	r.p = nil
 }
 
 // unlock lets go of r and carries out the effects.
@@ -163,8 +175,7 @@ func (r *replica) sync(p *partition.Partition, log Log, upTo int64) {
 			if r.p == p {
 				r.syncing = false
 				if p != nil {
-					p.Fail(protocol.KafkaStorageError, e)
-					r.p = nil
+					r.fail(e)
 				}
 			}
 			r.mu.Unlock()
@@ -204,9 +215,19 @@ func (m *Manager) propose(r *replica, q *partition.Proposal) {
 	})
 }
 
-// logError logs a fault of one partition; that a directory is offline was said when it went.
+// fullEvery is how often it is said that a directory has no space left: every append would say it.
+const fullEvery = 10 * time.Second
+
+// logError logs a fault of one partition. That a directory is offline was said when it went, that it is full is said now and then.
 func (m *Manager) logError(what string, r *replica, err error) {
-	if !errors.Is(err, wal.ErrOffline) {
-		m.log.Error(what, "partition", r.name, "err", err)
+	if errors.Is(err, wal.ErrOffline) || errors.Is(err, wal.ErrClosed) {
+		return
 	}
+	if d := r.dir.Load(); d != nil && errors.Is(err, syscall.ENOSPC) {
+		now, last := m.nowMs(), d.fullMs.Load()
+		if now-last < fullEvery.Milliseconds() || !d.fullMs.CompareAndSwap(last, now) {
+			return
+		}
+	}
+	m.log.Error(what, "partition", r.name, "err", err)
 }

@@ -120,7 +120,7 @@ func (m *Manager) retainAll() {
 	now := m.nowMs()
 	m.each(func(r *replica) {
 		r.mu.Lock()
-		due := r.p != nil && now >= r.retainAtMs
+		due := now >= r.retainAtMs && r.log != nil
 		r.mu.Unlock()
 		if due {
 			m.retain(r)
@@ -131,12 +131,15 @@ func (m *Manager) retainAll() {
 // retain lets retention remove whole segments of one log, below its high watermark.
 func (m *Manager) retain(r *replica) {
 	r.mu.Lock()
-	if r.p == nil {
+	if r.log == nil || r.gone {
 		r.mu.Unlock()
 		return
 	}
 	p, log, cfg := r.p, r.log, r.topic.cfg
-	hw, start, end := p.HighWatermark(), log.Start(), log.End()
+	hw, start, end := r.offlineHW, log.Start(), log.End() // retention is what may bring a full directory back
+	if p != nil {
+		hw = p.HighWatermark()
+	}
 	r.mu.Unlock()
 	if start == end {
 		m.retainedUntil(r, p, end, math.MaxInt64)
@@ -155,7 +158,7 @@ func (m *Manager) retain(r *replica) {
 		m.logError("retention failed", r, err)
 		return
 	}
-	if log.Start() != start {
+	if p != nil && log.Start() != start {
 		e := m.takeEffects()
 		r.mu.Lock()
 		if r.p == p {
