@@ -64,12 +64,12 @@ func New(id ID, self int32, log Log, topic *config.Topic, settings *Settings, br
 }
 
 // Load rebuilds the hard state from the log: from the newest snapshot and the batch headers after it. hw is the checkpointed high
-// watermark, -1 where there is none. An error is the log's; the partition must not be used then.
-func (p *Partition) Load(nowMs, hw int64) error {
+// watermark, -1 where there is none. Producers that have expired go with the next Tick. An error is the log's; the partition must not be
+// used then.
+func (p *Partition) Load(hw int64) error {
 	if err := p.rebuild(); err != nil {
 		return err
 	}
-	p.expireProducers(nowMs)
 	p.hw = min(max(hw, p.log.Start()), p.log.End())
 	return nil
 }

@@ -40,7 +40,7 @@ func checkReload(t *testing.T, now int64, live *Partition, log *memlog.Log) {
 			l.DropSnapshots()
 		}
 		p := New(live.id, live.self, l, live.topic, live.settings, live.brokers)
-		if err := p.Load(now, -1); err != nil {
+		if err := p.Load(-1); err != nil {
 			t.Fatal(err)
 		}
 		if got := hardState(p, now); got != want {
@@ -88,7 +88,7 @@ type script struct {
 	epochs  map[int32]int64
 	pending *Proposal
 	earlier *Proposal // the one before
-	asked   int32 // who sent it
+	asked   int32     // who sent it
 }
 
 type node struct {
@@ -278,7 +278,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			n.log.Crash()
 		}
 		n.p = New(n.p.id, id, n.log, &n.cfg, &n.set, s)
-		if err := n.p.Load(s.now, a.i64("hw", -1)); err != nil {
+		if err := n.p.Load(a.i64("hw", -1)); err != nil {
 			t.Fatal(err)
 		}
 	case "truncate":
@@ -308,7 +308,7 @@ func (s *script) create(a args, id int32) {
 	if _, ok := s.epochs[id]; !ok {
 		s.epochs[id] = 1
 	}
-	if err := n.p.Load(s.now, -1); err != nil {
+	if err := n.p.Load(-1); err != nil {
 		a.t.Fatal(err)
 	}
 }

@@ -70,7 +70,7 @@ func newWalk(t *testing.T, seed int64) *walk {
 		n.cfg.MinInsyncReplicas = 2
 		n.p = New(ID{}, id, n.log, &n.cfg, &n.set, w)
 		w.nodes[id], w.epochs[id], w.up[id] = n, 1, true
-		w.must(n.p.Load(w.now, -1))
+		w.must(n.p.Load(-1))
 	}
 	w.publish()
 	return w
@@ -264,7 +264,7 @@ func (w *walk) crash(id int32) {
 		hw = n.p.HighWatermark()
 	}
 	n.p = New(ID{}, id, n.log, &n.cfg, &n.set, w)
-	w.must(n.p.Load(w.now, hw))
+	w.must(n.p.Load(hw))
 	if len(w.md.ISR) > 1 {
 		var isr []int32
 		for _, x := range w.md.ISR {

@@ -301,7 +301,7 @@ func TestIdlePartitionsCostNothing(t *testing.T) {
 	dirs := make([]int, 1000)
 	id := b.topic("t", one, dirs...)
 	b.ok(partition.ID{Topic: id, Partition: 5}, 1)
-	if n := b.stores[0].opened; n != 1 {
+	if n := b.stores[0].opened.Load(); n != 1 {
 		t.Fatalf("%d logs were opened for one partition", n)
 	}
 }
@@ -490,18 +490,20 @@ func TestRetentionOfUnused(t *testing.T) {
 			b.ok(partition.ID{Topic: id, Partition: n}, 1)
 		}
 		b.close()
-		b.stores[0].opened = 0
+		b.stores[0].opened.Store(0)
 		time.Sleep(time.Minute)
 		b.open()
 		synctest.Wait()
-		if b.stores[0].opened != 0 {
+		if b.stores[0].opened.Load() != 0 {
 			t.Fatal("the start opens logs")
 		}
 		time.Sleep(visitFirst + 10*visitEvery)
-		if n := b.stores[0].opened; n == 0 || n > 12 {
+		synctest.Wait()
+		if n := b.stores[0].opened.Load(); n == 0 || n > 12 {
 			t.Fatalf("%d logs opened", n)
 		}
 		time.Sleep(50 * visitEvery)
+		synctest.Wait()
 		for _, l := range b.stores[0].logs {
 			if l.Start() != 1 {
 				t.Fatal("old data is still there")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/broker/partition/memlog"
@@ -16,7 +17,7 @@ type memStore struct {
 	mu      sync.Mutex
 	now     func() time.Time
 	logs    map[string]*memLog
-	opened  int // how often Log was called for a name
+	opened  atomic.Int32 // how often Log was called for a name
 	removed []string
 	options wal.Options
 	openErr error
@@ -29,7 +30,7 @@ func newMemStore() *memStore { return &memStore{logs: map[string]*memLog{}, now:
 func (s *memStore) Log(name string) (Log, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.opened++
+	s.opened.Add(1)
 	l := s.logs[name]
 	if l == nil {
 		l = &memLog{s: s, hints: map[string]int64{}}

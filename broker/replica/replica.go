@@ -73,7 +73,7 @@ func (r *replica) load() protocol.Code {
 		if !ok {
 			hw = -1
 		}
-		err = p.Load(m.nowMs(), hw)
+		err = p.Load(hw)
 	}
 	if err != nil {
 		m.logError("log could not be loaded", r, err)
