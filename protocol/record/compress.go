@@ -3,9 +3,6 @@ package record
 import (
 	"errors"
 	"fmt"
-	"sync"
-
-	"github.com/klauspost/compress/zstd"
 
 	"weir/protocol"
 )
@@ -107,59 +104,4 @@ func reserve(b []byte, n int) []byte {
 // corrupt wraps what a decoder found.
 func corrupt(c Codec, err error) error {
 	return fmt.Errorf("%w: %s: %w", protocol.ErrMalformed, c, err)
-}
-
-// maxZstdWindow is the largest window of zstd's command line and of zstd-jni. It is not allocated: a whole batch is decoded
-// into one buffer, which is its own window.
-const maxZstdWindow = 128 << 20
-
-// zstdReader decodes for the whole process; as many frames at once as there are processors, others wait.
-var zstdReader = sync.OnceValue(func() *zstd.Decoder {
-	// With the cap limit a frame cannot make the library allocate what its header claims.
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true),
-		zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		panic(err) // the options are constant
-	}
-	return d
-})
-
-// unzstd decodes into the room that dst has and, as long as that is too small, into four times more.
-func unzstd(dst, src []byte, limit int) ([]byte, error) {
-	start := len(dst)
-	dst = reserve(dst, min(limit, max(8*len(src), 4<<10)))
-	for {
-		room := min(cap(dst), start+limit)
-		out, err := zstdReader().DecodeAll(src, dst[:start:room])
-		switch {
-		case err == nil:
-			return out, nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
-			return dst[:start], corrupt(Zstd, err)
-		case room-start >= limit:
-			return dst[:start], ErrTooLarge
-		}
-		dst = reserve(dst[:start], min(limit, 4*(room-start)))
-	}
-}
-
-// zstdWriters are encoders by level; an encoder is made when its level is first used.
-var zstdWriters [zstd.SpeedBestCompression + 1]sync.Pool
-
-func zstdTo(dst, src []byte, level int) []byte {
-	speed := zstd.SpeedDefault
-	if level != DefaultLevel {
-		speed = zstd.EncoderLevelFromZstd(level)
-	}
-	pool := &zstdWriters[speed]
-	e, _ := pool.Get().(*zstd.Encoder)
-	if e == nil {
-		var err error
-		if e, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1)); err != nil {
-			panic(err) // the options are constant
-		}
-	}
-	dst = e.EncodeAll(src, dst)
-	pool.Put(e)
-	return dst
 }

@@ -23,6 +23,9 @@ func gunzip(dst, src []byte, limit int) ([]byte, error) {
 	start := len(dst)
 	r.src.Reset(src)
 	err := r.zr.Reset(&r.src)
+	if err != nil {
+		return dst, corrupt(Gzip, err)
+	}
 	for err == nil {
 		if len(dst) == cap(dst) {
 			dst = reserve(dst, max(4*len(src), 4<<10))
@@ -36,8 +39,8 @@ func gunzip(dst, src []byte, limit int) ([]byte, error) {
 	}
 	r.src.Reset(nil)
 	switch {
-	case err == io.EOF:
-		return dst, nil
+	case err == io.EOF, errors.Is(err, gzip.ErrHeader):
+		return dst, nil // what follows a whole member and is no other one is ignored, as Java does
 	case errors.Is(err, ErrTooLarge):
 		return dst[:start], err
 	}

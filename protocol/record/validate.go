@@ -86,8 +86,8 @@ const minLength = 14
 // A compressed batch may not decompress to more than the larger of 64 MiB and 16 times MaxMessageBytes: MESSAGE_TOO_LARGE, which
 // makes producers split it.
 //
-// Differs from Kafka: it has no such bound. It lets plain batches through whose offset deltas are not 0..n-1; here they are
-// written anew, as compressed ones are there.
+// Differs from Kafka: it has no such bound. It appends plain batches whose offset deltas are not 0..n-1 as they are; here they get
+// the right ones. It does not look at the length field of compressed records; here a wrong one is INVALID_RECORD.
 func Validate(recs []byte, o Options) (out []byte, set Set, verr *Error) {
 	b, verr := onlyBatch(recs, &o)
 	if verr != nil {
@@ -106,7 +106,7 @@ func Validate(recs []byte, o Options) (out []byte, set Set, verr *Error) {
 		return nil, Set{}, refuse(protocol.UnknownServerError, "%v", err)
 	}
 	defer buf.close()
-	s := scan{b: b, max: -1}
+	s := scan{b: b, min: -1, max: -1}
 	if verr = s.run(&o, data); verr != nil {
 		return nil, Set{}, verr
 	}
@@ -169,8 +169,13 @@ func onlyBatch(recs []byte, o *Options) (Batch, *Error) {
 	if m := b.Magic(); m != 2 {
 		return convert(recs, m, o)
 	}
-	if o.ProduceVersion < 7 && !o.Internal && b.Codec() == Zstd {
-		return nil, refuse(protocol.UnsupportedCompressionType, "zstd in Produce v%d", o.ProduceVersion)
+	if o.ProduceVersion < 7 && !o.Internal {
+		switch c := b.Codec(); {
+		case c == Zstd:
+			return nil, refuse(protocol.UnsupportedCompressionType, "zstd in Produce v%d", o.ProduceVersion)
+		case !c.Valid():
+			return nil, noCodec(c)
+		}
 	}
 	next, _, verr := split(rest)
 	if verr != nil {
@@ -181,6 +186,9 @@ func onlyBatch(recs []byte, o *Options) (Batch, *Error) {
 	}
 	return b, nil
 }
+
+// noCodec refuses a codec that there is not. Kafka has no code for it: an IllegalArgumentException.
+func noCodec(c Codec) *Error { return refuse(protocol.UnknownServerError, "compression codec %d", c) }
 
 // convert hands records of an old format to the hook.
 func convert(recs []byte, magic int8, o *Options) (Batch, *Error) {
@@ -218,8 +226,7 @@ func checkHeader(b Batch, o *Options) *Error {
 		return refuse(protocol.CorruptMessage, "stored CRC %08x", b.CRC())
 	}
 	if !b.Codec().Valid() {
-		// Kafka has no code for it: an IllegalArgumentException.
-		return refuse(protocol.UnknownServerError, "compression codec %d", b.Codec())
+		return noCodec(b.Codec())
 	}
 	base, last, count := b.BaseOffset(), b.LastOffsetDelta(), b.Count()
 	switch {
@@ -242,7 +249,7 @@ func checkHeader(b Batch, o *Options) *Error {
 // scan is one walk over the records of a batch.
 type scan struct {
 	b        Batch
-	max      int64 // largest timestamp so far
+	min, max int64 // of the timestamps so far, and of -1
 	renumber bool  // an offset delta is not the record's index
 	refused  int   // records with an error
 	badTime  bool  // one of them has a bad timestamp
@@ -274,9 +281,8 @@ func (s *scan) run(o *Options, data []byte) *Error {
 		if appended {
 			ts = b.MaxTimestamp()
 		}
-		if s.check(o, i, ts, r.keyed, appended); ts > s.max {
-			s.max = ts
-		}
+		s.check(o, i, ts, r.keyed, appended)
+		s.min, s.max = min(s.min, ts), max(s.max, ts)
 	}
 	if len(data) > 0 {
 		return refuse(protocol.InvalidRecord, "%d bytes behind the last of %d records", len(data), count)
@@ -334,8 +340,20 @@ func (s *scan) rebuild(o *Options, data []byte, target Codec) (Batch, *Error) {
 	if target == Uncompressed && !s.renumber && HeaderSize+len(data) > int(o.MaxMessageBytes) {
 		return nil, refuse(protocol.MessageTooLarge, "a batch of %d bytes without compression", HeaderSize+len(data))
 	}
-	if s.renumber {
-		data = renumber(data, s.b.Count())
+	recode := target != Uncompressed || s.b.Codec() != Uncompressed
+	if recode {
+		// These Kafka finds out when it writes a batch anew, and then only, by exceptions that have no code.
+		switch pid := s.b.ProducerID(); {
+		case pid == -1 && s.b.Transactional() || pid != -1 && s.b.ProducerEpoch() == -1:
+			return nil, refuse(protocol.UnknownServerError, "producer id %d, epoch %d", pid, s.b.ProducerEpoch())
+		case s.min < -1:
+			return nil, refuse(protocol.UnknownServerError, "timestamp %d", s.min)
+		case target == s.b.Codec():
+			return nil, refuse(protocol.UnknownServerError, "offset deltas of a compressed batch are not 0 to %d", s.b.Count()-1)
+		}
+	}
+	if flat := recode && s.b.LogAppendTime(); s.renumber || flat {
+		data = s.rewrite(data, flat)
 	}
 	level := DefaultLevel
 	if o.Target.Recompress && target == o.Target.Codec {
@@ -343,7 +361,10 @@ func (s *scan) rebuild(o *Options, data []byte, target Codec) (Batch, *Error) {
 	}
 	b := make(Batch, HeaderSize, HeaderSize+len(data)/2)
 	copy(b, s.b[:HeaderSize])
-	b[posAttributes+1] = b[posAttributes+1]&^attrCodec | byte(target)
+	if recode {
+		b[posAttributes] = 0
+		b[posAttributes+1] = b[posAttributes+1]&(attrLogAppendTime|attrTransactional|attrControl) | byte(target)
+	}
 	b = target.Compress(b, data, level)
 	if len(b) > int(o.MaxMessageBytes) {
 		return nil, refuse(protocol.MessageTooLarge, "a batch of %d bytes when compressed with %s", len(b), target)
@@ -353,13 +374,17 @@ func (s *scan) rebuild(o *Options, data []byte, target Codec) (Batch, *Error) {
 	return b, nil
 }
 
-// renumber copies count well-formed records with their index as offset delta.
-func renumber(data []byte, count int32) []byte {
-	out := make([]byte, 0, len(data)+5*int(count))
+// rewrite copies the records with their index as offset delta and, if flat, the batch's timestamp, which held for all.
+func (s *scan) rewrite(data []byte, flat bool) []byte {
+	count := s.b.Count()
+	out := make([]byte, 0, len(data)+10*int(count))
 	var r rawRecord
 	for i := range count {
 		data = r.read(data)
 		r.offsetDelta = i
+		if flat {
+			r.timestampDelta = s.b.MaxTimestamp() - s.b.FirstTimestamp()
+		}
 		out = r.append(out)
 	}
 	return out
