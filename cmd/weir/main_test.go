@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the command: with WEIR_TEST_ARGS set it runs that command line instead of the tests.
+func TestMain(m *testing.M) {
+	if args, ok := os.LookupEnv("WEIR_TEST_ARGS"); ok {
+		os.Exit(run(strings.Split(args, "\n"), process{out: os.Stdout, err: os.Stderr, environ: os.Environ()}))
+	}
+	os.Exit(m.Run())
+}
+
+// command is a command line as a process of its own. One that hangs is killed.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	c := exec.CommandContext(ctx, os.Args[0])
+	c.Env = append(os.Environ(), "WEIR_TEST_ARGS="+strings.Join(args, "\n"))
+	return c
+}
+
+// output runs a command line that ends by itself.
+func output(environ []string, args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	code = run(args, process{out: &o, err: &e, environ: environ})
+	return code, o.String(), e.String()
+}
+
+func TestVersion(t *testing.T) {
+	code, out, errs := output(nil, "version")
+	if code != 0 || errs != "" || !regexp.MustCompile(`^weir \S+, as Apache Kafka 4\.4, go\S+ \w+/\w+\n$`).MatchString(out) {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+}
+
+func TestConfigPrint(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "server.properties")
+	if err := os.WriteFile(file, []byte("num.partitions=3\nbroker.rack=a\\tb\nsasl.jaas.config=hush\nnope=1\nzookeeper.connect=z\nlog.dirs=/f\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{"KAFKA_LOG_DIRS=/e", "KAFKA_NUM_IO_THREADS=5"}
+	code, out, errs := output(environ, "config", "print", "--origin", "--config", file, "--set", "num.io.threads=6")
+	if code != 0 {
+		t.Fatal(code, errs)
+	}
+	for _, want := range []string{
+		"num.partitions=3\t" + file, "log.dirs=/e\tKAFKA_LOG_DIRS", "num.io.threads=6\t--set", "log.retention.hours=168\tdefault",
+		"#log.retention.ms=\tdefault", "#sasl.jaas.config=[hidden]\t" + file, `broker.rack=a\tb` + "\t" + file,
+	} {
+		if !strings.Contains("\n"+out, "\n"+want+"\n") {
+			t.Errorf("no line %q", want)
+		}
+	}
+	if strings.Contains(out+errs, "hush") {
+		t.Error("a secret is printed")
+	}
+	if n := strings.Count(errs, "\n"); n != 2 || !strings.Contains(errs, "unknown key nope") || !strings.Contains(errs, "zookeeper.connect") {
+		t.Errorf("warnings: %q", errs)
+	}
+}
+
+// What is printed without origins is a properties file that means the same.
+func TestConfigPrintReadsBack(t *testing.T) {
+	_, first, _ := output(nil, "config", "print", "--set", "num.partitions=7", "--set", `broker.rack=a\b c`)
+	file := filepath.Join(t.TempDir(), "p")
+	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, second, errs := output(nil, "config", "print", "--config", file)
+	if code != 0 || errs != "" {
+		t.Fatal(code, errs)
+	}
+	old := strings.Split(strings.Replace(first, "broker.id=-1", "broker.id=1", 1), "\n")
+	for i, line := range strings.Split(second, "\n") {
+		if line != old[i] {
+			t.Errorf("%q became %q", old[i], line)
+		}
+	}
+}
+
+func TestErrorsAreOneLine(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"bad value", []string{"broker", "--set", "num.partitions=0"}, "weir: num.partitions=0: allowed is a whole number of at least 1 (set by --set)\n"},
+		{"plain weir is a broker", []string{"--set", "num.partitions=0"}, "weir: num.partitions=0: allowed is a whole number of at least 1 (set by --set)\n"},
+		{"TLS", []string{"broker", "--set", "listeners=SSL://:9093"}, "weir: listeners=SSL://:9093: allowed is PLAINTEXT only: SSL is not supported yet (set by --set)\n"},
+		{"no such file", []string{"broker", "--config", "/no/such/file"}, "weir: open /no/such/file: no such file or directory\n"},
+		{"no value", []string{"config", "print", "--set", "x"}, "weir: --set x: allowed is key=value\n"},
+		{"unknown command", []string{"brokr"}, "weir: unknown command \"brokr\" for \"weir\"\n"},
+		{"unknown flag", []string{"broker", "--port", "1"}, "weir: unknown flag: --port\n"},
+		{"argument", []string{"broker", "x"}, "weir: unknown command \"x\" for \"weir broker\"\n"},
+	}
+	for _, test := range tests {
+		code, out, errs := output(nil, test.args...)
+		if code != 1 || out != "" || errs != test.want {
+			t.Errorf("%s: exit %d, %q, %q, want %q", test.name, code, out, errs, test.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"broker", "--help"}, {"config"}, {"config", "print", "-h"}} {
+		code, out, errs := output(nil, args...)
+		if code != 0 || errs != "" || !strings.Contains(out, "Usage:") {
+			t.Errorf("%v: exit %d %q %q", args, code, out, errs)
+		}
+	}
+}
+
+// start starts a broker as a process of its own and returns when it has said that it is ready.
+func start(t *testing.T, dir string) (c *exec.Cmd, ready string, rest io.Reader) {
+	t.Helper()
+	c = command(t, "broker", "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "log.dirs="+dir)
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	ready, err = lines.ReadString('\n')
+	if err != nil {
+		t.Fatalf("no ready line: %v, %v", err, c.Wait())
+	}
+	return c, ready, lines
+}
+
+func TestReadyAndSignals(t *testing.T) {
+	dir := t.TempDir()
+	var cluster string
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		c, ready, rest := start(t, dir)
+		m := regexp.MustCompile(`^ready: broker 1 on PLAINTEXT://127\.0\.0\.1:[1-9]\d*, cluster (\S{22}), data (\S+), \d+ ms\n$`).FindStringSubmatch(ready)
+		if m == nil || m[2] != dir || cluster != "" && m[1] != cluster {
+			t.Fatalf("ready line: %q", ready)
+		}
+		cluster = m[1]
+		if err := c.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		more, _ := io.ReadAll(rest)
+		if err := c.Wait(); err != nil || len(more) > 0 {
+			t.Errorf("%v: %v, and on standard output %q", signal, err, more)
+		}
+	}
+}
+
+// A second broker on the same data is refused with one line, and the first does not notice.
+func TestLockedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	first, _, _ := start(t, dir)
+	second := command(t, "broker", "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "log.dirs="+dir)
+	var errs bytes.Buffer
+	second.Stderr = &errs
+	err := second.Run()
+	lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
+	if second.ProcessState.ExitCode() != 1 || !strings.HasPrefix(lines[len(lines)-1], "weir: ") || !strings.Contains(lines[len(lines)-1], dir) {
+		t.Errorf("%v: %q", err, errs.String())
+	}
+	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Wait(); err != nil {
+		t.Error(err)
+	}
+}
