@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	tidwall "github.com/tidwall/wal"
+
+	"weir/protocol/record"
 )
 
 // Loading a log. What may be found, and what is done:
@@ -87,10 +89,13 @@ func (l *Log) recover() error {
 	if err := l.removeSidecars(fnd.sidecars); err != nil {
 		return err
 	}
-	if fnd.cut {
-		return l.finishCut(cut)
+	if !fnd.cut {
+		return nil
 	}
-	return nil
+	if len(cut.kept) < record.HeaderSize || record.Batch(cut.kept).BaseOffset() < l.end.Load() {
+		cut.kept = nil // of a file that is no more
+	}
+	return l.finishCut(cut)
 }
 
 // adopt takes start, hints and the durable end over from the checkpoint.

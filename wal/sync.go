@@ -152,7 +152,7 @@ func (l *Log) roll() error {
 		l.closeHandle()
 	}
 	l.setHandle(h)
-	s := newSegment(l, l.next, l.end.Load())
+	s := newSegment(l, l.next, tail.next.Load())
 	s.cum = tail.cum + tail.size.Load()
 	l.view.Store(&view{segs: append(old.segs[:len(old.segs):len(old.segs)], s)})
 	l.sealLater()

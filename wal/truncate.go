@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,8 +22,8 @@ import (
 //	4  only after 2: those batches are appended and synced, the file "truncate" is removed
 const cutName = "truncate"
 
-// TruncateTo removes all at and above offset; End() is offset then, or the base offset of the batch that straddles it. What was
-// removed may come back after a crash of the machine, until the next Sync.
+// TruncateTo removes all at and above offset; End() is offset then, or the base offset of the batch that straddles it. It is
+// durable when it returns: later appends cannot end up between what was removed.
 func (l *Log) TruncateTo(offset int64) error {
 	if err := l.ready(); err != nil {
 		return err
@@ -85,10 +86,13 @@ func (l *Log) truncate(offset int64) error {
 		return err
 	}
 	l.cutSegments(segs, c)
-	if len(c.kept) > 0 {
-		return l.finishCut(pending)
+	if len(c.kept) == 0 {
+		return nil
 	}
-	return nil
+	err = l.finishCut(pending)
+	l.tail().next.Store(c.end) // the cut may lie in a gap behind what was kept
+	l.end.Store(c.end)
+	return err
 }
 
 // findCut looks for the first batch that ends above offset.
@@ -176,7 +180,20 @@ func (l *Log) cutFiles(segs []*segment, pos int64) error {
 			}
 		}
 	}
-	return l.dir.fs.Truncate(segs[0].path(), pos)
+	if len(segs) > 1 {
+		if err := l.syncNames(); err != nil {
+			return err
+		}
+	}
+	f, err := l.dir.fs.OpenFile(segs[0].path(), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Truncate(pos); err != nil {
+		return err
+	}
+	return syncOrNil(f.Sync())
 }
 
 func (l *Log) unlink(index uint64) error {
@@ -193,8 +210,12 @@ func (l *Log) unlink(index uint64) error {
 func (l *Log) cutSegments(segs []*segment, c cutPoint) {
 	old := segs[c.i]
 	s := newSegment(l, old.index, old.base)
+	next := c.end
+	if len(c.kept) > 0 {
+		next = record.Batch(c.kept).BaseOffset() // they are appended again
+	}
 	if c.pos == 0 {
-		s.base = c.end
+		s.base = next
 	} else {
 		s.firstTs, s.createdMs = old.firstTs, old.createdMs
 	}
@@ -214,9 +235,9 @@ func (l *Log) cutSegments(segs []*segment, c cutPoint) {
 		s.pts.Store(newPoints(pts))
 	}
 	s.maxTs.Store(c.maxTs)
-	s.next.Store(c.end)
+	s.next.Store(next)
 	s.size.Store(c.pos)
-	l.synced.Store(min(l.synced.Load(), c.end))
+	l.synced.Store(min(l.synced.Load(), next))
 	l.start.Store(min(l.start.Load(), c.end))
 	l.next = s.after
 	l.end.Store(c.end)
@@ -283,12 +304,9 @@ func (r *recovery) applyCut(p pendingCut, fnd *found) error {
 
 // finishCut is step 4.
 func (l *Log) finishCut(p pendingCut) error {
-	if len(p.kept) >= record.HeaderSize {
-		if first := record.Batch(p.kept); l.end.Load() <= first.BaseOffset() {
-			// A truncation to a straddled batch or into a gap lets the end lie above what was kept of it.
-			if err := l.appendKept(p.kept); err != nil {
-				return err
-			}
+	if len(p.kept) > 0 {
+		if err := l.appendKept(p.kept); err != nil {
+			return err
 		}
 	}
 	if err := l.syncFiles(); err != nil {

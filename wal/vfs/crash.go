@@ -1,0 +1,223 @@
+package vfs
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// tracker knows what is durable: bytes per file, by inode so that renames do not matter, and names per directory.
+type tracker struct {
+	shadow string
+
+	mu      sync.Mutex
+	sizes   map[string]int64  // bytes of a file that were synced
+	fresh   map[string]bool   // names that were made since their directory was synced
+	buried  map[string]string // names that were removed or replaced since then, and where the file is kept
+	counter int
+}
+
+func (t *tracker) init(shadow string) {
+	t.shadow = shadow
+	t.sizes, t.fresh, t.buried = map[string]int64{}, map[string]bool{}, map[string]string{}
+}
+
+func (t *tracker) created(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, err := os.Lstat(name); err != nil {
+		t.fresh[name] = true
+		delete(t.sizes, name)
+	}
+}
+
+func (t *tracker) truncated(name string, size int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if old, ok := t.sizes[name]; ok {
+		t.sizes[name] = min(old, size)
+	}
+}
+
+func (t *tracker) synced(name string, info fs.FileInfo) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now, err := os.Stat(name); err == nil && os.SameFile(now, info) {
+		t.sizes[name] = info.Size()
+	}
+}
+
+func (t *tracker) bury(name string) {
+	if t.shadow == "" {
+		return
+	}
+	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() || t.fresh[name] {
+		return
+	}
+	t.counter++
+	to := filepath.Join(t.shadow, fmt.Sprint(t.counter))
+	if os.Link(name, to) == nil {
+		t.buried[name] = to
+		t.sizes[to] = t.sizes[name]
+	}
+}
+
+func (t *tracker) removed(name string, remove func() error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.bury(name)
+	err := remove()
+	if err == nil {
+		delete(t.fresh, name)
+		delete(t.sizes, name)
+	}
+	return err
+}
+
+func (t *tracker) renamed(from, to string, rename func() error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.bury(to)
+	if err := rename(); err != nil {
+		return err
+	}
+	delete(t.sizes, to)
+	for name, size := range t.sizes {
+		if moved, ok := under(name, from, to); ok {
+			delete(t.sizes, name)
+			t.sizes[moved] = size
+		}
+	}
+	for name := range t.fresh {
+		if moved, ok := under(name, from, to); ok {
+			delete(t.fresh, name)
+			t.fresh[moved] = true
+		}
+	}
+	t.fresh[to] = true
+	return nil
+}
+
+func under(name, from, to string) (string, bool) {
+	if name == from {
+		return to, true
+	}
+	if rest, ok := strings.CutPrefix(name, from+"/"); ok {
+		return to + "/" + rest, true
+	}
+	return "", false
+}
+
+func (t *tracker) syncedDir(dir string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name := range t.fresh {
+		if filepath.Dir(name) == dir {
+			delete(t.fresh, name)
+		}
+	}
+	for name, kept := range t.buried {
+		if filepath.Dir(name) == dir {
+			os.Remove(kept)
+			delete(t.sizes, kept)
+			delete(t.buried, name)
+		}
+	}
+}
+
+// Settle takes everything below root as durable: what a machine finds when it starts.
+func (f *Fault) Settle(root string) error {
+	t := &f.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			t.sizes[name] = info.Size()
+		}
+		return err
+	})
+}
+
+// CrashImage copies the directory root to dst as a crash of the machine could leave it: each file cut, or with zeros, somewhere
+// between what was synced of it and its size; names that were made or removed since their directory was synced there or not. Nobody
+// may write below root meanwhile.
+func (f *Fault) CrashImage(root, dst string, rnd *rand.Rand) error {
+	t := &f.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	img := image{t: t, rnd: rnd}
+	err := img.dir(root, dst)
+	for name, kept := range t.buried {
+		rel, outside := filepath.Rel(root, name)
+		if err != nil || outside != nil || strings.HasPrefix(rel, "..") || rnd.IntN(2) == 0 {
+			continue
+		}
+		to := filepath.Join(dst, rel)
+		if _, missing := os.Stat(filepath.Dir(to)); missing != nil {
+			continue
+		}
+		if _, there := os.Stat(to); there != nil || t.fresh[name] {
+			err = img.file(kept, to)
+		}
+	}
+	return err
+}
+
+type image struct {
+	t   *tracker
+	rnd *rand.Rand
+}
+
+func (g *image) dir(from, to string) error {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		src, dst := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
+		if g.t.fresh[src] && g.rnd.IntN(3) == 0 {
+			continue
+		}
+		if e.IsDir() {
+			err = g.dir(src, dst)
+		} else {
+			err = g.file(src, dst)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file copies one file with its unsynced end as it may be.
+func (g *image) file(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if safe := int(min(g.t.sizes[from], int64(len(data)))); safe < len(data) {
+		at := safe + g.rnd.IntN(len(data)-safe+1)
+		switch g.rnd.IntN(4) {
+		case 0: // nothing is lost
+		case 1:
+			data = data[:at]
+		case 2: // the size is there, the bytes are not
+			clear(data[at:])
+		case 3: // one page is not
+			clear(data[at:min(len(data), (at/4096+1)*4096)])
+		}
+	}
+	return os.WriteFile(to, data, 0o644)
+}
