@@ -114,6 +114,13 @@ func TestCheckTogether(t *testing.T) {
 		{"one topic setting", CheckTopic("retention.ms", "-2"), "Invalid value -2 for configuration retention.ms: Value must be at least -1"},
 		{"one broker setting", CheckBroker("node.id", "2", false), "Cannot update these configs dynamically: [node.id]"},
 		{"cleaner threads", (&Layers{Cluster: map[string]string{"log.cleaner.threads": "0"}}).CheckBrokerSteps(&Layers{}), "Log cleaner threads should be at least 1"},
+		{"the ratio's bounds count", errors.Join(CheckTopic("min.cleanable.dirty.ratio", "0"), CheckTopic("min.cleanable.dirty.ratio", "1")), ""},
+		{"local retention follows", (&Layers{Broker: map[string]string{"log.local.retention.ms": "-2", "log.retention.ms": "5"}}).CheckBrokerSet(false), ""},
+		{"local retention", (&Layers{Broker: map[string]string{"log.local.retention.bytes": "6", "log.retention.bytes": "5"}}).CheckBrokerSet(false),
+			"Invalid value 6 for configuration log.local.retention.bytes: Value must not be more than log.retention.bytes property value: 5"},
+		{"cordoned", (&Layers{Broker: map[string]string{"cordoned.log.dirs": "a,*"}}).CheckBrokerSet(false),
+			"requirement failed: When cordoned.log.dirs is set to *, it must not contain other values"},
+		{"all cordoned", (&Layers{Broker: map[string]string{"cordoned.log.dirs": "*"}}).CheckBrokerSet(false), ""},
 		{"fine", (&Layers{Broker: map[string]string{"log.retention.ms": "-5"}}).CheckBrokerSet(false), ""},
 	}
 	for _, test := range tests {

@@ -120,6 +120,47 @@ func TestLayersAsKafka(t *testing.T) {
 	}
 }
 
+// A dynamic value hides the static one of the same setting by another name, as in Kafka; what is in force does not change.
+func TestShadowedValues(t *testing.T) {
+	l := Layers{
+		Static: resolve(t, "log.flush.scheduler.interval.ms=99", "log.retention.minutes=5"),
+		Broker: map[string]string{"log.flush.interval.ms": "7", "log.retention.ms": "8"},
+	}
+	for name, want := range map[string]string{
+		"log.flush.scheduler.interval.ms": "9223372036854775807", "log.flush.interval.ms": "7", "log.retention.minutes": "", "log.retention.ms": "8",
+	} {
+		if got := l.DescribeBroker([]string{name}, false, false); len(got) != 1 || got[0].Value != want || got[0].Null != (want == "") {
+			t.Errorf("%s: %+v, want %s", name, got, want)
+		}
+	}
+	if topic := l.TopicConfig(); topic.FlushMs != 7 || topic.RetentionMs != 8 {
+		t.Errorf("in force: %d %d", topic.FlushMs, topic.RetentionMs)
+	}
+}
+
+func TestTopicFromSynonyms(t *testing.T) {
+	for _, test := range []struct {
+		sets string
+		want int64
+	}{
+		{"log.retention.hours=2", 2 * 3600 * 1000}, {"log.retention.hours=2 log.retention.minutes=3", 3 * 60 * 1000}, {"log.retention.hours=-1", -1},
+		{"log.retention.minutes=-7", -1}, {"log.retention.ms=-7", -1}, {"log.retention.minutes=3 log.retention.ms=4", 4},
+	} {
+		l := Layers{Static: resolve(t, strings.Fields(test.sets)...)}
+		if got := l.TopicConfig().RetentionMs; got != test.want {
+			t.Errorf("%s: %d, want %d", test.sets, got, test.want)
+		}
+	}
+	l := Layers{Static: resolve(t, "log.roll.hours=3", "log.roll.jitter.hours=1", "compression.type=uncompressed", "log.cleanup.policy=compact,delete")}
+	if c := l.TopicConfig(); c.SegmentMs != 3*hours || c.SegmentJitterMs != hours || c.CompressionType != "none" || !c.CleanupCompact || !c.CleanupDelete {
+		t.Errorf("%+v", c)
+	}
+	l.Topic = map[string]string{"cleanup.policy": ""}
+	if c := l.TopicConfig(); c.CleanupCompact || c.CleanupDelete {
+		t.Errorf("an empty policy keeps everything: %+v", c)
+	}
+}
+
 func TestDescribeWhatIsAskedFor(t *testing.T) {
 	l := Layers{Topic: map[string]string{"retention.ms": "5"}}
 	got := l.DescribeTopic([]string{"nope", "retention.ms"}, false, false)

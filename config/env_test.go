@@ -94,12 +94,20 @@ func TestEnvListeners(t *testing.T) {
 	}
 }
 
+// A controller has no advertised listeners to take its listeners from.
+func TestEnvControllerOnly(t *testing.T) {
+	source, err := FromEnv([]string{"KAFKA_PROCESS_ROLES=controller", "KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://h:1"}, nil)
+	if err != nil || source.last("listeners") != nil || source.last("advertised.listeners") == nil {
+		t.Errorf("%+v %v", source, err)
+	}
+}
+
 // KAFKA_ counts more than KAFKA_CFG_, in whatever order they stand.
 func TestEnvOrder(t *testing.T) {
 	for range 8 {
-		variables := []string{"KAFKA_CFG_NUM_PARTITIONS=2", "KAFKA_NUM_PARTITIONS=3", "CLUSTER_ID=4L6g3nShT-eMCtK--X86sw", "PATH=/bin"}
+		variables := []string{"KAFKA_CFG_AUTO_CREATE_TOPICS_ENABLE=true", "KAFKA_AUTO_CREATE_TOPICS_ENABLE=false", "CLUSTER_ID=4L6g3nShT-eMCtK--X86sw", "PATH=/bin"}
 		rand.Shuffle(len(variables), func(i, j int) { variables[i], variables[j] = variables[j], variables[i] })
-		if got, _ := env(t, variables...); got != "cluster.id=4L6g3nShT-eMCtK--X86sw num.partitions=3" {
+		if got, _ := env(t, variables...); got != "auto.create.topics.enable=false cluster.id=4L6g3nShT-eMCtK--X86sw" {
 			t.Errorf("%v: %s", variables, got)
 		}
 	}

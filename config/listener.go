@@ -140,17 +140,11 @@ func (s *Static) bad(key, value, allowed string) error {
 
 // checkDuplicates: names and ports are used once, or twice by an IPv4 and an IPv6 address; port 0 is a different one every time.
 func (s *Static) checkDuplicates(bound []Endpoint) error {
-	for i, a := range bound {
-		twins := 0
-		for j, b := range bound {
+	for i, b := range bound {
+		for _, a := range bound[:i] {
 			sameName, samePort := a.Name == b.Name, a.Port == b.Port && a.Port != 0
-			if i == j || !sameName && !samePort {
+			if !sameName && !samePort || families(a.Host, b.Host) && (!sameName || a.Port == b.Port) {
 				continue
-			}
-			if families(a.Host, b.Host) && (!sameName || a.Port == b.Port) {
-				if twins++; twins == 1 {
-					continue
-				}
 			}
 			what := "a different name for each listener"
 			if !sameName {

@@ -182,7 +182,7 @@ func (r *Rule) checkString(name, value string, wrong func(string) string) string
 
 // checkList is Kafka's ValidList (KIP-1161): items are not empty. What is repeated was dropped before, with a warning in Kafka's log.
 func (r *Rule) checkList(name, value string) string {
-	items := unique(SplitList(value))
+	items := SplitList(value)
 	if len(items) == 0 {
 		if !r.NonEmpty {
 			return ""
