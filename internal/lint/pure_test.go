@@ -45,9 +45,17 @@ var (
 	clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"}
 )
 
-// pureProblems holds the two lists above.
-func pureProblems(t *tree) []string {
+// bugs are the panics of the wire that no byte from outside can reach: a codec that our own code made up, constant options that a
+// library refuses. The list only shrinks: the numbers are exact.
+var bugs = map[string]int{
+	"protocol/record/compress.go": 1,
+	"protocol/record/zstd.go":     2,
+}
+
+// pureProblems holds the lists above.
+func pureProblems(t *tree, bugs map[string]int) []string {
 	var out []string
+	seen := map[string]int{}
 	for _, f := range t.files {
 		if f.test() || !f.module {
 			continue
@@ -69,11 +77,19 @@ func pureProblems(t *tree) []string {
 			ast.Inspect(f.ast, func(n ast.Node) bool {
 				if c, ok := n.(*ast.CallExpr); ok {
 					if id, ok := c.Fun.(*ast.Ident); ok && id.Name == "panic" {
+						if seen[f.path]++; seen[f.path] <= bugs[f.path] {
+							return true
+						}
 						out = append(out, fmt.Sprintf("%s: %s must not panic: return an error that wraps ErrMalformed", t.at(c.Pos()), f.dir()))
 					}
 				}
 				return true
 			})
+		}
+	}
+	for p, n := range bugs {
+		if seen[p] < n {
+			out = append(out, fmt.Sprintf("%s: it has %d panics, its exemption is %d: lower it", p, seen[p], n))
 		}
 	}
 	return out
@@ -93,7 +109,7 @@ func bannedImports(f *file, what string, banned map[string]string) []string {
 }
 
 func TestPure(t *testing.T) {
-	report(t, pureProblems(theHouse(t)))
+	report(t, pureProblems(theHouse(t), bugs))
 }
 
 func TestPureCanFail(t *testing.T) {
@@ -114,10 +130,12 @@ func f() {
 		"controller/a_test.go", "package controller\nimport _ \"os\"\n",
 		"protocol/record/a.go", "package record\nimport _ \"log/slog\"\nfunc f() { panic(1) }\n",
 		"broker/a.go", "package broker\nimport _ \"net\"\nfunc f() { go f(); panic(1) }\n",
-	)),
+		"protocol/b.go", "package protocol\nfunc f() {\npanic(1)\n}\n",
+	), map[string]int{"protocol/b.go": 1, "protocol/c.go": 1}),
 		"controller is pure and must not import sync/atomic",
 		"controller/a.go:8: controller is pure and must not call time.Now",
 		"controller/a.go:9: controller is pure and must not start a goroutine",
+		"protocol/c.go: it has 0 panics, its exemption is 1",
 		"protocol/record does no I/O and must not import log/slog",
 		"protocol/record/a.go:3: protocol/record must not panic",
 	)
