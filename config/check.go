@@ -103,7 +103,7 @@ func (l *Layers) checkLocalRetention(set map[string]string) string {
 		}
 		value, text := l.Int64(local), strconv.FormatInt(limit, 10)
 		switch {
-		case limit < 0 || value == -2:
+		case limit < 0:
 		case value == -1:
 			return "Invalid value -1 for configuration " + local + ": Value must not be -1 as " + all + " value is set as " + text + "."
 		case value > limit:

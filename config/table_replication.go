@@ -26,7 +26,7 @@ var replicationTable = []Setting{
 		Doc: "Most bytes of all partitions together in one answer to a follower."},
 	{Name: "replica.fetch.wait.max.ms", Type: Int, Default: "500",
 		Doc: "Longest that a follower's fetch waits at the leader."},
-	{Name: "replica.high.watermark.checkpoint.interval.ms", Type: Long, Default: "5000",
+	{Name: "replica.high.watermark.checkpoint.interval.ms", Type: Long, Default: "5000", Honoured: true,
 		Doc: "How often high watermarks are noted on the disk."},
 	{Name: "replica.lag.time.max.ms", Type: Long, Default: "30000", Honoured: true,
 		Doc: "A follower that has not caught up for so long leaves the in-sync replicas."},
