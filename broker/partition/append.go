@@ -50,7 +50,7 @@ func (p *Partition) AppendAsLeader(nowMs int64, a *Append, r *Appended, e *Effec
 		}
 		return
 	}
-	dup, code := p.checkProducers(a)
+	dup, code := p.producers.checkSet(a.Records, a.Verified)
 	if code != protocol.None {
 		r.Code, r.LogStart = code, p.log.Start()
 		return
@@ -63,28 +63,6 @@ func (p *Partition) AppendAsLeader(nowMs int64, a *Append, r *Appended, e *Effec
 	}
 	r.LogStart = p.log.Start()
 	p.acknowledge(nowMs, a, r, e)
-}
-
-// checkProducers applies the rules of idempotent producers. A client's record set with a producer id is one batch; Validate sees to it.
-func (p *Partition) checkProducers(a *Append) (*seqBatch, protocol.Code) {
-	first := record.Batch(a.Records)
-	if len(first) < record.HeaderSize {
-		return nil, protocol.CorruptMessage
-	}
-	if first.Size() == len(a.Records) {
-		return p.producers.check(first, a.Verified)
-	}
-	for rest := a.Records; len(rest) > 0; {
-		b, r, err := record.Next(rest)
-		if err != nil {
-			return nil, protocol.CorruptMessage
-		}
-		if b.ProducerID() >= 0 {
-			return nil, protocol.InvalidRecord
-		}
-		rest = r
-	}
-	return nil, protocol.None
 }
 
 // write gives the records their offsets and appends them.
@@ -100,13 +78,10 @@ func (p *Partition) write(a *Append, r *Appended, e *Effects) bool {
 		return false
 	}
 	r.Base, r.Next = base, set.Next
-	for rest := a.Records; len(rest) >= record.HeaderSize; {
-		b := record.Batch(rest)
-		p.replay(b)
-		rest = rest[b.Size():]
+	if p.appended(a.Records, p.settings.SnapshotBytes) {
+		e.Snapshot = true
 	}
-	p.appended(len(a.Records), e)
-	p.wakeFollowers(e)
+	p.wakeFollowers(set.Next, e)
 	return true
 }
 
@@ -146,9 +121,9 @@ func (p *Partition) DeleteUpTo(offset int64, e *Effects) (target, low int64, wai
 		if err = p.log.SetStart(target); err != nil {
 			return -1, -1, false, protocol.KafkaStorageError, err
 		}
-		p.startMoved(e)
+		p.Retained(e)
 	}
-	low = p.lowWatermark()
+	low = p.lowest(p.log.Start())
 	return target, low, low < target, protocol.None, nil
 }
 

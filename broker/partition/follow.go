@@ -65,7 +65,7 @@ func (p *Partition) AppendAsFollower(f *Fetched, set record.Set, e *Effects) (pr
 		if err := p.log.SetStart(f.LogStart); err != nil {
 			return protocol.None, err
 		}
-		p.startMoved(e)
+		p.Retained(e)
 	}
 	p.setHW(min(max(f.HighWatermark, p.log.Start()), p.log.End()), e)
 	p.wantSync(e)
@@ -80,7 +80,7 @@ func (p *Partition) appendFetched(recs []byte, set record.Set, e *Effects) (prot
 		}
 		// DeleteRecords on the leader ended within a batch, and this log has nothing yet: it begins with that whole batch, and the
 		// leader's log start follows.
-		if err := p.truncateFully(set.Base, e); err != nil {
+		if err := p.TruncateFullyAt(set.Base, e); err != nil {
 			return protocol.None, err
 		}
 	}
@@ -88,18 +88,10 @@ func (p *Partition) appendFetched(recs []byte, set record.Set, e *Effects) (prot
 	if err := p.log.Append(recs, set); err != nil {
 		return protocol.None, err
 	}
-	p.replayAll(recs, e)
-	return protocol.None, nil
-}
-
-func (p *Partition) replayAll(recs []byte, e *Effects) {
-	n := len(recs)
-	for len(recs) >= record.HeaderSize {
-		b := record.Batch(recs)
-		p.replay(b)
-		recs = recs[b.Size():]
+	if p.appended(recs, p.settings.SnapshotBytes) {
+		e.Snapshot = true
 	}
-	p.appended(n, e)
+	return protocol.None, nil
 }
 
 // FetchFrom is where a follower's next Fetch begins, and the epoch of its newest batch (-1: none).
@@ -138,7 +130,7 @@ func (p *Partition) TruncateTo(offset int64, e *Effects) error {
 		p.epochs.truncateFromEnd(end) // a former leader that wrote nothing has an entry there
 		return nil
 	case offset < p.log.Start():
-		return p.truncateFully(offset, e)
+		return p.TruncateFullyAt(offset, e)
 	}
 	if err := p.log.TruncateTo(offset); err != nil {
 		return err
@@ -157,16 +149,11 @@ func (p *Partition) TruncateFullyAt(offset int64, e *Effects) error {
 	if p.leader || p.failed != protocol.None {
 		return nil
 	}
-	return p.truncateFully(offset, e)
-}
-
-func (p *Partition) truncateFully(offset int64, e *Effects) error {
 	if err := p.log.Reset(offset); err != nil {
 		return err
 	}
-	p.epochs.entries = p.epochs.entries[:0]
-	p.producers.clear()
-	p.sinceSaved, p.dirty = 0, true
+	p.clear()
+	p.unsaved, p.dirty = 0, true
 	p.setHW(offset, e)
 	p.wakeAll(e)
 	return nil

@@ -35,13 +35,88 @@ func (f *follower) caughtUp(leaderEnd, nowMs, lagMs int64) bool {
 	return f.end == leaderEnd || nowMs-f.caughtUpMs <= lagMs
 }
 
-func (p *Partition) follower(id int32) *follower {
-	for i := range p.followers {
-		if p.followers[i].id == id {
-			return &p.followers[i]
+// members are the replicas as the leader sees them.
+type members struct {
+	self      int32
+	brokers   Brokers
+	isr       isrState
+	followers []follower // the other replicas; none on a follower
+}
+
+// assign drops followers that are no replicas any more and adds new ones, of which nothing is known.
+func (m *members) assign(replicas []int32) {
+	kept := m.followers[:0]
+	for _, f := range m.followers {
+		if contains(replicas, f.id) {
+			kept = append(kept, f)
+		}
+	}
+	m.followers = kept
+	for _, id := range replicas {
+		if id != m.self && m.follower(id) == nil {
+			m.followers = append(m.followers, follower{id: id, end: unknown, start: unknown, brokerEpoch: epochUnknown})
+		}
+	}
+}
+
+func (m *members) follower(id int32) *follower {
+	for i := range m.followers {
+		if m.followers[i].id == id {
+			return &m.followers[i]
 		}
 	}
 	return nil
+}
+
+func (m *members) broker(id int32) (epoch int64, alive, eligible bool) {
+	if m.brokers == nil {
+		return -1, true, true
+	}
+	return m.brokers.Broker(id)
+}
+
+// eligible says whether the follower may join the in-sync replicas: it is up, and it fetched in its present incarnation.
+func (m *members) eligible(f *follower) bool {
+	epoch, _, ok := m.broker(f.id)
+	return ok && f.brokerEpoch != epochUnknown && (f.brokerEpoch == -1 || f.brokerEpoch == epoch)
+}
+
+// replicated is how far the replicas that count have the log, own being how far this one's own counts.
+func (m *members) replicated(own, end, nowMs, lagMs int64) int64 {
+	for i := range m.followers {
+		f := &m.followers[i]
+		// A replica that is about to join counts too, or a busy leader would leave it behind for ever.
+		if f.end < own && (m.isr.inMaximal(f.id) || (f.caughtUp(end, nowMs, lagMs) && m.eligible(f))) {
+			own = f.end
+		}
+	}
+	return own
+}
+
+// lowest is the smallest log start of the live followers and own.
+func (m *members) lowest(own int64) int64 {
+	for i := range m.followers {
+		if f := &m.followers[i]; f.start < own {
+			if _, alive, _ := m.broker(f.id); alive {
+				own = f.start
+			}
+		}
+	}
+	return own
+}
+
+// withEpochs are the replicas with the epochs that their brokers fetched with.
+func (m *members) withEpochs(ids []int32) []Member {
+	out := make([]Member, len(ids))
+	for i, id := range ids {
+		out[i] = Member{ID: id, Epoch: -1}
+		if id == m.self {
+			out[i].Epoch, _, _ = m.broker(id)
+		} else if f := m.follower(id); f != nil && f.brokerEpoch != epochUnknown {
+			out[i].Epoch = f.brokerEpoch
+		}
+	}
+	return out
 }
 
 // isrChange is what is proposed to the controller.
@@ -76,22 +151,6 @@ func (s *isrState) maximal() int {
 	return len(s.isr)
 }
 
-// minISR is min.insync.replicas as far as there are that many replicas.
-func (p *Partition) minISR() int { return min(int(p.topic.MinInsyncReplicas), len(p.followers)+1) }
-
-func (p *Partition) broker(id int32) (epoch int64, alive, eligible bool) {
-	if p.brokers == nil {
-		return -1, true, true
-	}
-	return p.brokers.Broker(id)
-}
-
-// eligible says whether the follower may join the in-sync replicas: it is up, and it fetched in its present incarnation.
-func (p *Partition) eligible(f *follower) bool {
-	epoch, _, ok := p.broker(f.id)
-	return ok && f.brokerEpoch != epochUnknown && (f.brokerEpoch == -1 || f.brokerEpoch == epoch)
-}
-
 // updateFollower notes that the follower fetched from offset, which says that it has everything below. leaderEnd is the end of
 // the leader's log when it was read for it.
 func (p *Partition) updateFollower(nowMs int64, f *follower, q *ReadRequest, leaderEnd int64, e *Effects) protocol.Code {
@@ -111,7 +170,7 @@ func (p *Partition) updateFollower(nowMs int64, f *follower, q *ReadRequest, lea
 	if moved {
 		p.advance(nowMs, e)
 	}
-	p.completeDeletes(e)
+	p.completeDeletes(p.lowest(p.log.Start()), e)
 	return protocol.None
 }
 
@@ -141,16 +200,7 @@ func (p *Partition) maybeShrink(nowMs int64, e *Effects) {
 }
 
 func (p *Partition) propose(isr []int32, e *Effects) {
-	m := make([]Member, len(isr))
-	for i, id := range isr {
-		m[i] = Member{ID: id, Epoch: -1}
-		if id == p.self {
-			m[i].Epoch, _, _ = p.broker(id)
-		} else if f := p.follower(id); f != nil && f.brokerEpoch != epochUnknown {
-			m[i].Epoch = f.brokerEpoch
-		}
-	}
-	p.isr.proposal = &Proposal{ID: p.id, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ISR: m}
+	p.isr.proposal = &Proposal{ID: p.id, LeaderEpoch: p.leaderEpoch, PartitionEpoch: p.partitionEpoch, ISR: p.withEpochs(isr)}
 	e.Alter = p.isr.proposal
 }
 

@@ -5,7 +5,6 @@ import (
 
 	"weir/config"
 	"weir/protocol"
-	"weir/protocol/record"
 )
 
 // Settings are what partitions need of the broker's configuration. They are shared and never changed.
@@ -22,15 +21,13 @@ const defaultSnapshotBytes = 32 << 20
 //
 // Hard state, a function of the log alone, is epochs and producers; everything else is soft and begins anew after a restart.
 type Partition struct {
+	hard
+	members
+	waiters
+
 	id       ID
-	self     int32
-	log      Log
 	topic    *config.Topic
 	settings *Settings
-	brokers  Brokers
-
-	epochs    epochCache
-	producers producers
 
 	leaderID         int32 // -1: none or not known
 	leaderEpoch      int32 // -1: none yet
@@ -38,25 +35,16 @@ type Partition struct {
 	leader           bool
 	epochStartOffset int64 // leader: the log's end when its epoch began; else -1
 
-	hw        int64
-	isr       isrState
-	followers []follower // leader: the other replicas, by id
-
-	watchers     []watcher
-	produces     []produceWaiter
-	deletes      []deleteWaiter
-	failed       protocol.Code // not None: everything is answered with it
-	sinceSaved   int64         // bytes appended since the newest snapshot
-	dirty        bool          // something was appended, truncated or removed since then
-	syncedUpTo   int64         // the largest SyncUpTo asked for
-	scratchState []byte
+	hw         int64
+	failed     protocol.Code // not None: everything is answered with it
+	syncedUpTo int64         // the largest SyncUpTo asked for
 }
 
 // New makes a partition over its log. Load must come next. topic and settings are shared and read-only; brokers may be nil where
 // there is no other broker.
 func New(id ID, self int32, log Log, topic *config.Topic, settings *Settings, brokers Brokers) *Partition {
 	p := &Partition{
-		id: id, self: self, log: log, topic: topic, settings: settings, brokers: brokers,
+		hard: hard{log: log}, members: members{self: self, brokers: brokers}, id: id, topic: topic, settings: settings,
 		leaderID: -1, leaderEpoch: -1, partitionEpoch: -1, epochStartOffset: -1,
 	}
 	p.producers.clear()
@@ -74,47 +62,6 @@ func (p *Partition) Load(hw int64) error {
 	return nil
 }
 
-// rebuild makes epochs and producers what the log says.
-func (p *Partition) rebuild() error {
-	start, end := p.log.Start(), p.log.End()
-	p.epochs.entries = p.epochs.entries[:0]
-	p.producers.clear()
-	from := start
-	at, state, ok, err := p.log.Snapshot(end)
-	if err != nil {
-		return err
-	}
-	if ok && at >= start && at <= end && decodeState(state, &p.epochs, &p.producers) == nil {
-		from = at
-	}
-	replayed := int64(0)
-	err = p.log.Scan(from, func(h record.Batch) bool {
-		if h.BaseOffset() >= from || from == start {
-			p.replay(h)
-			replayed += int64(h.Size())
-		}
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	p.epochs.truncateFromEnd(end)
-	p.epochs.truncateFromStart(start)
-	p.sinceSaved, p.dirty = replayed, replayed > 0
-	return nil
-}
-
-func (p *Partition) replay(h record.Batch) {
-	p.epochs.assign(h.LeaderEpoch(), h.BaseOffset())
-	p.producers.replay(h)
-}
-
-// ID returns the partition's id.
-func (p *Partition) ID() ID { return p.id }
-
-// IsLeader says whether this broker leads the partition.
-func (p *Partition) IsLeader() bool { return p.leader }
-
 // Leader returns the leader that is known here (-1: none) and its epoch.
 func (p *Partition) Leader() (id, epoch int32) { return p.leaderID, p.leaderEpoch }
 
@@ -129,9 +76,6 @@ func (p *Partition) LastStable() int64 {
 	return p.hw
 }
 
-// Topic returns the configuration in force.
-func (p *Partition) Topic() *config.Topic { return p.topic }
-
 // Replicas is how many replicas the leader counts, itself included; 0 on a follower.
 func (p *Partition) Replicas() int {
 	if !p.leader {
@@ -139,9 +83,6 @@ func (p *Partition) Replicas() int {
 	}
 	return len(p.followers) + 1
 }
-
-// Producers is how many producer ids are known.
-func (p *Partition) Producers() int { return len(p.producers.byID) }
 
 // SetTopic puts another configuration in force.
 func (p *Partition) SetTopic(nowMs int64, t *config.Topic, e *Effects) {
@@ -162,52 +103,18 @@ func (p *Partition) Tick(nowMs int64, e *Effects) {
 	if p.failed != protocol.None {
 		return
 	}
-	p.expireProducers(nowMs)
-	p.maybeShrink(nowMs, e)
-	p.advance(nowMs, e)
-}
-
-func (p *Partition) expireProducers(nowMs int64) {
 	if ms := p.settings.ProducerExpireMs; ms > 0 {
 		p.producers.expire(nowMs, ms)
 	}
-}
-
-// SaveSnapshot keeps the hard state in the log, so that the next Load is short. It does nothing when nothing has changed since.
-func (p *Partition) SaveSnapshot() error {
-	p.sinceSaved = 0
-	if !p.dirty {
-		return nil
-	}
-	p.scratchState = encodeState(p.scratchState[:0], &p.epochs, &p.producers)
-	if err := p.log.SaveSnapshot(p.log.End(), p.scratchState); err != nil {
-		return err
-	}
-	p.dirty = false
-	if cap(p.scratchState) > 64<<10 {
-		p.scratchState = nil
-	}
-	return nil
-}
-
-// appended accounts for n bytes that are new in the log.
-func (p *Partition) appended(n int, e *Effects) {
-	p.dirty = true
-	p.sinceSaved += int64(n)
-	limit := p.settings.SnapshotBytes
-	if limit <= 0 {
-		limit = defaultSnapshotBytes
-	}
-	if p.sinceSaved >= limit {
-		e.Snapshot = true
-	}
+	p.maybeShrink(nowMs, e)
+	p.advance(nowMs, e)
 }
 
 // Fail answers everybody who waits, and from now on everybody who asks, with code: the log directory is offline. A partition that comes
 // back is a new one.
 func (p *Partition) Fail(code protocol.Code, e *Effects) {
 	p.failed = code
-	p.failWaiters(code, e)
+	p.failAll(code, e)
 	p.wakeAll(e)
 }
 

@@ -168,6 +168,28 @@ func (t *producers) check(b record.Batch, verified bool) (dup *seqBatch, code pr
 	return nil, protocol.None
 }
 
+// checkSet is check for a record set. A client's one with a producer id is one batch; record.Validate sees to it.
+func (t *producers) checkSet(recs []byte, verified bool) (*seqBatch, protocol.Code) {
+	first := record.Batch(recs)
+	if len(first) < record.HeaderSize {
+		return nil, protocol.CorruptMessage
+	}
+	if first.Size() == len(recs) {
+		return t.check(first, verified)
+	}
+	for len(recs) > 0 {
+		b, rest, err := record.Next(recs)
+		if err != nil {
+			return nil, protocol.CorruptMessage
+		}
+		if b.ProducerID() >= 0 {
+			return nil, protocol.InvalidRecord
+		}
+		recs = rest
+	}
+	return nil, protocol.None
+}
+
 // follows says whether next is the sequence number after last.
 func follows(last, next int32) bool {
 	return int64(next) == int64(last)+1 || (next == 0 && last == 1<<31-1)

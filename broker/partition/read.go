@@ -54,7 +54,7 @@ func (p *Partition) planRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effect
 	if q.Offset < start || q.Offset > end {
 		return protocol.OffsetOutOfRange
 	}
-	r.From, r.Limit = q.Offset, p.limit(q.Isolation)
+	r.From, r.Limit = q.Offset, p.limits().at(q.Isolation)
 	if f != nil {
 		r.Limit = end
 		if !q.FromWait {
@@ -64,12 +64,16 @@ func (p *Partition) planRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effect
 	return protocol.None
 }
 
-// Readable is the range that a Fetch at offset could read; ok is false where PlanRead would give an error.
+// Readable is how far a Fetch at offset could read; ok is false where PlanRead would give an error: followers read from leaders only,
+// consumers from any replica of a partition that has a leader.
 func (p *Partition) Readable(offset int64, i Isolation) (limit int64, ok bool) {
 	if p.failed != protocol.None || offset < p.log.Start() || offset > p.log.End() {
 		return 0, false
 	}
-	return p.limit(i), true
+	if !p.leader && (i == ReadToEnd || p.leaderID < 0) {
+		return 0, false
+	}
+	return p.limits().at(i), true
 }
 
 // EpochEnd answers OffsetForLeaderEpoch: where the largest epoch that is not above epoch ends.
@@ -87,7 +91,8 @@ type OffsetBound struct {
 	LogStart int64
 	// Lagging is set while the high watermark of a new leader has not reached the start of its epoch: an offset at or above Limit, and
 	// none at all, is then OFFSET_NOT_AVAILABLE.
-	Lagging bool
+	Lagging                  bool
+	leaderEpoch, oldestEpoch int32
 }
 
 // ListBound begins a ListOffsets. With ReadToEnd the asker is a replica, to whom all is shown.
@@ -95,23 +100,25 @@ func (p *Partition) ListBound(i Isolation, leaderEpoch int32, onlyLeader bool) O
 	if c := p.check(leaderEpoch, onlyLeader); c != protocol.None {
 		return OffsetBound{Code: c, Limit: -1, LogStart: -1}
 	}
+	start := p.log.Start()
 	return OffsetBound{
-		Limit:    p.limit(i),
-		LogStart: p.log.Start(),
-		Lagging:  i != ReadToEnd && p.epochStartOffset > p.hw,
+		Limit:       p.limits().at(i),
+		LogStart:    start,
+		Lagging:     i != ReadToEnd && p.epochStartOffset > p.hw,
+		leaderEpoch: p.leaderEpoch,
+		oldestEpoch: p.epochs.epochOf(start),
 	}
 }
 
 // Latest answers ListOffsets -1.
-func (p *Partition) Latest(b OffsetBound) OffsetResult {
+func (b OffsetBound) Latest() OffsetResult {
 	if b.Lagging {
 		return OffsetResult{Code: protocol.OffsetNotAvailable, Offset: -1, TimestampMs: -1, LeaderEpoch: -1}
 	}
-	return OffsetResult{Offset: b.Limit, TimestampMs: -1, LeaderEpoch: p.leaderEpoch}
+	return OffsetResult{Offset: b.Limit, TimestampMs: -1, LeaderEpoch: b.leaderEpoch}
 }
 
 // Earliest answers ListOffsets -2, and -4 as there is no other storage than the local.
-func (p *Partition) Earliest() OffsetResult {
-	start := p.log.Start()
-	return OffsetResult{Offset: start, TimestampMs: -1, LeaderEpoch: p.epochs.epochOf(start)}
+func (b OffsetBound) Earliest() OffsetResult {
+	return OffsetResult{Offset: b.LogStart, TimestampMs: -1, LeaderEpoch: b.oldestEpoch}
 }

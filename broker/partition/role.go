@@ -18,7 +18,7 @@ func (p *Partition) BecomeLeader(nowMs int64, m *Metadata, e *Effects) {
 	}
 	newEpoch, newLeader := m.LeaderEpoch > p.leaderEpoch, !p.leader
 	p.isr.commit(m.ISR)
-	p.setFollowers(m.Replicas)
+	p.assign(m.Replicas)
 	if newEpoch || newLeader {
 		end := p.log.End()
 		p.epochStartOffset = end
@@ -49,26 +49,10 @@ func (p *Partition) BecomeFollower(m *Metadata, e *Effects) (newEpoch bool) {
 	p.followers = nil
 	p.isr = isrState{}
 	if changed {
-		p.failWaiters(protocol.NotLeaderOrFollower, e)
+		p.failAll(protocol.NotLeaderOrFollower, e)
 		p.wakeAll(e)
 	}
 	return newEpoch
-}
-
-// setFollowers drops followers that are no replicas any more and adds new ones, of which nothing is known.
-func (p *Partition) setFollowers(replicas []int32) {
-	kept := p.followers[:0]
-	for _, f := range p.followers {
-		if contains(replicas, f.id) {
-			kept = append(kept, f)
-		}
-	}
-	p.followers = kept
-	for _, id := range replicas {
-		if id != p.self && p.follower(id) == nil {
-			p.followers = append(p.followers, follower{id: id, end: unknown, start: unknown, brokerEpoch: epochUnknown})
-		}
-	}
 }
 
 func contains(ids []int32, id int32) bool {
@@ -80,25 +64,17 @@ func contains(ids []int32, id int32) bool {
 	return false
 }
 
-// checkEpoch compares the leader epoch that a client knows (-1: none) with that of this replica.
-func (p *Partition) checkEpoch(epoch int32) protocol.Code {
+// check is what Fetch, ListOffsets and OffsetForLeaderEpoch begin with: it compares the leader epoch that a client knows (-1: none) with
+// that of this replica.
+func (p *Partition) check(epoch int32, onlyLeader bool) protocol.Code {
 	switch {
 	case p.failed != protocol.None:
 		return p.failed
-	case epoch < 0 || epoch == p.leaderEpoch:
-		return protocol.None
-	case epoch < p.leaderEpoch:
+	case epoch >= 0 && epoch < p.leaderEpoch:
 		return protocol.FencedLeaderEpoch
-	}
-	return protocol.UnknownLeaderEpoch
-}
-
-// check is what Fetch, ListOffsets and OffsetForLeaderEpoch begin with.
-func (p *Partition) check(epoch int32, onlyLeader bool) protocol.Code {
-	if c := p.checkEpoch(epoch); c != protocol.None {
-		return c
-	}
-	if onlyLeader && !p.leader {
+	case epoch > p.leaderEpoch:
+		return protocol.UnknownLeaderEpoch
+	case onlyLeader && !p.leader:
 		return protocol.NotLeaderOrFollower
 	}
 	return protocol.None

@@ -419,6 +419,6 @@ func (s *script) read(a args, n *node, out *strings.Builder, e *Effects) {
 	case "list":
 		b := n.p.ListBound(iso, epoch, true)
 		fmt.Fprintf(out, "%s limit %d start %d lagging %v; latest %+v; earliest %+v\n", b.Code, b.Limit, b.LogStart, b.Lagging,
-			n.p.Latest(b), n.p.Earliest())
+			b.Latest(), b.Earliest())
 	}
 }

@@ -22,106 +22,101 @@ type deleteWaiter struct {
 	offset int64
 }
 
-// limit is where readers of an isolation level have to stop.
-func (p *Partition) limit(i Isolation) int64 {
-	switch i {
-	case ReadToEnd:
-		return p.log.End()
-	case ReadCommitted:
-		return p.LastStable()
-	}
-	return p.hw
+// waiters are those who wait for a partition. They are told through Effects.
+type waiters struct {
+	watchers []watcher
+	produces []produceWaiter
+	deletes  []deleteWaiter
 }
-
-// Watch has w woken when there is something to read at offset, or something changes that a reader has to know. ready says that it is
-// so already; w is kept all the same.
-func (p *Partition) Watch(offset int64, i Isolation, w Waiter) (ready bool) {
-	p.watchers = append(p.watchers, watcher{w: w, offset: offset, isolation: i})
-	return p.failed != protocol.None || p.limit(i) > offset || offset < p.log.Start() || offset > p.log.End()
-}
-
-// Unwatch forgets all that w waits for in this partition.
-func (p *Partition) Unwatch(w Waiter) {
-	kept := p.watchers[:0]
-	for _, x := range p.watchers {
-		if x.w != w {
-			kept = append(kept, x)
-		}
-	}
-	clear(p.watchers[len(kept):])
-	p.watchers = kept
-}
-
-// Watchers returns how many wait.
-func (p *Partition) Watchers() int { return len(p.watchers) }
 
 // wakeReaders wakes those for whom there is something below their limit.
-func (p *Partition) wakeReaders(e *Effects) {
-	for i := range p.watchers {
-		if x := &p.watchers[i]; p.limit(x.isolation) > x.offset {
-			e.Wake = append(e.Wake, x.w)
+func (x *waiters) wakeReaders(to limits, e *Effects) {
+	for i := range x.watchers {
+		if w := &x.watchers[i]; to.at(w.isolation) > w.offset {
+			e.Wake = append(e.Wake, w.w)
 		}
 	}
 }
 
 // wakeFollowers wakes those who wait for the log's end to move.
-func (p *Partition) wakeFollowers(e *Effects) {
-	for i := range p.watchers {
-		if x := &p.watchers[i]; x.isolation == ReadToEnd && p.log.End() > x.offset {
-			e.Wake = append(e.Wake, x.w)
+func (x *waiters) wakeFollowers(end int64, e *Effects) {
+	for i := range x.watchers {
+		if w := &x.watchers[i]; w.isolation == ReadToEnd && end > w.offset {
+			e.Wake = append(e.Wake, w.w)
 		}
 	}
 }
 
-func (p *Partition) wakeAll(e *Effects) {
-	for _, x := range p.watchers {
-		e.Wake = append(e.Wake, x.w)
+func (x *waiters) wakeAll(e *Effects) {
+	for _, w := range x.watchers {
+		e.Wake = append(e.Wake, w.w)
 	}
 }
 
-// completeProduces answers the produce requests that have waited long enough.
-func (p *Partition) completeProduces(e *Effects) {
-	if len(p.produces) == 0 {
+// completeProduces answers the produce requests that have waited long enough. enough says that there are min.insync.replicas.
+func (x *waiters) completeProduces(hw, synced int64, enough bool, e *Effects) {
+	if len(x.produces) == 0 {
 		return
 	}
-	synced, kept := p.log.Synced(), p.produces[:0]
-	for _, w := range p.produces {
+	kept := x.produces[:0]
+	for _, w := range x.produces {
 		switch {
-		case w.hw && p.hw < w.required, w.sync && synced < w.required:
+		case w.hw && hw < w.required, w.sync && synced < w.required:
 			kept = append(kept, w)
-		case w.hw && p.isr.maximal() < p.minISR():
+		case w.hw && !enough:
 			e.Done = append(e.Done, Completion{w.to, protocol.NotEnoughReplicasAfterAppend})
 		default:
 			e.Done = append(e.Done, Completion{w.to, protocol.None})
 		}
 	}
-	clear(p.produces[len(kept):])
-	p.produces = kept
+	clear(x.produces[len(kept):])
+	x.produces = kept
 }
 
-func (p *Partition) completeDeletes(e *Effects) {
-	if len(p.deletes) == 0 {
+// completeDeletes answers the DeleteRecords requests that the low watermark has reached.
+func (x *waiters) completeDeletes(low int64, e *Effects) {
+	if len(x.deletes) == 0 {
 		return
 	}
-	low, kept := p.lowWatermark(), p.deletes[:0]
-	for _, w := range p.deletes {
+	kept := x.deletes[:0]
+	for _, w := range x.deletes {
 		if low < w.offset {
 			kept = append(kept, w)
 		} else {
 			e.Done = append(e.Done, Completion{w.to, protocol.None})
 		}
 	}
-	clear(p.deletes[len(kept):])
-	p.deletes = kept
+	clear(x.deletes[len(kept):])
+	x.deletes = kept
 }
 
-// failWaiters answers all produce and delete requests that wait.
-func (p *Partition) failWaiters(code protocol.Code, e *Effects) {
-	for _, w := range p.produces {
+// failAll answers all produce and delete requests that wait.
+func (x *waiters) failAll(code protocol.Code, e *Effects) {
+	for _, w := range x.produces {
 		e.Done = append(e.Done, Completion{w.to, code})
 	}
-	for _, w := range p.deletes {
+	for _, w := range x.deletes {
 		e.Done = append(e.Done, Completion{w.to, code})
 	}
-	p.produces, p.deletes = nil, nil
+	x.produces, x.deletes = nil, nil
+}
+
+// Unwatch forgets all that w waits for in this partition.
+func (x *waiters) Unwatch(w Waiter) {
+	kept := x.watchers[:0]
+	for _, y := range x.watchers {
+		if y.w != w {
+			kept = append(kept, y)
+		}
+	}
+	clear(x.watchers[len(kept):])
+	x.watchers = kept
+}
+
+// Watch has w woken when there is something to read at offset, or something changes that a reader has to know. ready says that it is
+// so already; w is kept all the same.
+func (p *Partition) Watch(offset int64, i Isolation, w Waiter) (ready bool) {
+	p.watchers = append(p.watchers, watcher{w: w, offset: offset, isolation: i})
+	limit, ok := p.Readable(offset, i)
+	return !ok || limit > offset
 }

@@ -15,26 +15,13 @@ func (p *Partition) advance(nowMs int64, e *Effects) {
 	if !p.leader {
 		return
 	}
-	p.moveHW(nowMs, e)
-	p.completeProduces(e)
-}
-
-func (p *Partition) moveHW(nowMs int64, e *Effects) {
-	if len(p.isr.isr) < p.minISR() {
-		return
-	}
-	hw := p.ownEnd()
-	end := p.log.End()
-	for i := range p.followers {
-		f := &p.followers[i]
-		// A replica that is about to join counts too, or a busy leader would leave it behind for ever.
-		if f.end < hw && (p.isr.inMaximal(f.id) || (f.caughtUp(end, nowMs, p.settings.ReplicaLagMs) && p.eligible(f))) {
-			hw = f.end
+	need := p.minISR()
+	if len(p.isr.isr) >= need {
+		if hw := p.replicated(p.ownEnd(), p.log.End(), nowMs, p.settings.ReplicaLagMs); hw > p.hw {
+			p.setHW(hw, e)
 		}
 	}
-	if hw > p.hw {
-		p.setHW(hw, e)
-	}
+	p.completeProduces(p.hw, p.log.Synced(), p.isr.maximal() >= need, e)
 }
 
 func (p *Partition) setHW(hw int64, e *Effects) {
@@ -43,7 +30,7 @@ func (p *Partition) setHW(hw int64, e *Effects) {
 	}
 	p.hw = hw
 	e.HWMoved = true
-	p.wakeReaders(e)
+	p.wakeReaders(p.limits(), e)
 }
 
 // wantSync asks for a sync where flush.messages says so, and returns whether the newest append has to wait for it.
@@ -61,32 +48,34 @@ func (p *Partition) wantSync(e *Effects) bool {
 func (p *Partition) Synced(nowMs int64, e *Effects) {
 	if p.failed == protocol.None {
 		p.advance(nowMs, e)
-		p.completeProduces(e)
 	}
 }
 
-// lowWatermark is the smallest log start of this and all live replicas.
-func (p *Partition) lowWatermark() int64 {
-	low := p.log.Start()
-	for i := range p.followers {
-		if f := &p.followers[i]; f.start < low {
-			if _, alive, _ := p.broker(f.id); alive {
-				low = f.start
-			}
-		}
-	}
-	return low
-}
-
-// startMoved follows a log start that has moved forward, by DeleteRecords or by retention.
-func (p *Partition) startMoved(e *Effects) {
+// Retained is the step after the log start has moved forward, by retention or by DeleteRecords.
+func (p *Partition) Retained(e *Effects) {
+	start := p.log.Start()
 	p.dirty = true
-	p.epochs.truncateFromStart(p.log.Start())
-	if p.hw < p.log.Start() {
-		p.setHW(p.log.Start(), e)
+	p.epochs.truncateFromStart(start)
+	if p.hw < start {
+		p.setHW(start, e)
 	}
-	p.completeDeletes(e)
+	p.completeDeletes(p.lowest(start), e)
 }
 
-// Retained is the step after retention has removed data from the log's start.
-func (p *Partition) Retained(e *Effects) { p.startMoved(e) }
+// limits are where readers have to stop, by isolation level.
+type limits [3]int64
+
+// at is the limit of an isolation level, which may be any number that a request had: Kafka takes what is not 1 for READ_UNCOMMITTED.
+func (l limits) at(i Isolation) int64 {
+	if i < 0 || int(i) >= len(l) {
+		i = ReadUncommitted
+	}
+	return l[i]
+}
+
+func (p *Partition) limits() limits {
+	return limits{ReadUncommitted: p.hw, ReadCommitted: p.LastStable(), ReadToEnd: p.log.End()}
+}
+
+// minISR is min.insync.replicas as far as there are that many replicas.
+func (p *Partition) minISR() int { return min(int(p.topic.MinInsyncReplicas), len(p.followers)+1) }

@@ -34,7 +34,7 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 	r, code, h := m.lock(id)
 	if code != protocol.None {
 		res.Code = code
-		m.hintAppend(res, h)
+		hintAppend(res, h)
 		return
 	}
 	t := r.topic
@@ -44,7 +44,7 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 		return
 	}
 	if res.Code = r.p.CheckAppend(q.Acks); res.Code != protocol.None {
-		m.refuseAppend(r, res)
+		r.refuseAppend(res)
 		r.mu.Unlock()
 		return
 	}
@@ -53,17 +53,17 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 	var a partition.Append
 	if !validate(t, now, q, &a, res) {
 		if saysLogStart(res.Code, len(res.RecordErrors)) {
-			res.LogStart = m.logStart(r)
+			res.LogStart = r.logStart()
 		}
 		return
 	}
 	r.mu.Lock()
 	if r.p == nil {
 		r.mu.Unlock()
-		res.Code = m.whyGone(r)
+		res.Code = r.whyGone()
 		return
 	}
-	m.append(r, now, &a, q, res)
+	r.append(now, &a, q, res)
 }
 
 // validate looks through the records without a lock.
@@ -89,8 +89,8 @@ func validate(t *topic, now int64, q *partition.AppendRequest, a *partition.Appe
 }
 
 // append appends under r's lock, and lets go of it.
-func (m *Manager) append(r *replica, now int64, a *partition.Append, q *partition.AppendRequest, res *partition.AppendResult) {
-	e := m.takeEffects()
+func (r *replica) append(now int64, a *partition.Append, q *partition.AppendRequest, res *partition.AppendResult) {
+	e := takeEffects()
 	var out partition.Appended
 	r.p.AppendAsLeader(now, a, &out, e)
 	res.Code = out.Code
@@ -112,19 +112,19 @@ func (m *Manager) append(r *replica, now int64, a *partition.Append, q *partitio
 			r.armFlush()
 		}
 	case out.Code == protocol.NotLeaderOrFollower:
-		m.refuseAppend(r, res)
+		r.refuseAppend(res)
 	default:
 		res.LogStart = out.LogStart
 	}
-	m.unlock(r, e)
-	m.putEffects(e)
+	r.unlock(e)
+	putEffects(e)
 	if out.Err != nil {
-		m.logError("append failed", r, out.Err)
+		r.logError("append failed", out.Err)
 	}
 }
 
 // refuseAppend fills in what goes with a code that the partition itself gives. r is locked.
-func (m *Manager) refuseAppend(r *replica, res *partition.AppendResult) {
+func (r *replica) refuseAppend(res *partition.AppendResult) {
 	switch res.Code {
 	case protocol.NotLeaderOrFollower:
 		res.LeaderID, res.LeaderEpoch = r.p.Leader()
@@ -133,7 +133,7 @@ func (m *Manager) refuseAppend(r *replica, res *partition.AppendResult) {
 	}
 }
 
-func (m *Manager) hintAppend(res *partition.AppendResult, h hint) {
+func hintAppend(res *partition.AppendResult, h hint) {
 	if res.Code == protocol.NotLeaderOrFollower {
 		res.LeaderID, res.LeaderEpoch = h.leader, h.epoch
 	}
@@ -151,7 +151,7 @@ func saysLogStart(c protocol.Code, recordErrors int) bool {
 	return true
 }
 
-func (m *Manager) logStart(r *replica) int64 {
+func (r *replica) logStart() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.p == nil {
@@ -161,11 +161,11 @@ func (m *Manager) logStart(r *replica) int64 {
 }
 
 // whyGone says why a partition that was there a moment ago is not.
-func (m *Manager) whyGone(r *replica) protocol.Code {
-	if x, code, _ := m.lock(r.id); code != protocol.None {
+func (r *replica) whyGone() protocol.Code {
+	x, code, _ := r.m.lock(r.id)
+	if code != protocol.None {
 		return code
-	} else {
-		x.mu.Unlock()
 	}
+	x.mu.Unlock()
 	return protocol.NotLeaderOrFollower // a new one: the client shall send it again
 }

@@ -16,7 +16,7 @@ func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 		m.topics.mu.Lock()
 		clear(m.topics.m)
 		m.topics.mu.Unlock()
-		m.each(func(r *replica) { m.applyTo(r, img.TopicByID(r.id.Topic)) })
+		m.each(func(r *replica) { r.apply(img.TopicByID(r.id.Topic)) })
 		m.startTimers()
 		return
 	}
@@ -24,7 +24,7 @@ func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 	for _, t := range delta.Deleted {
 		m.dropTopic(t)
 	}
-	if m.configsChanged(delta) {
+	if configsChanged(delta) {
 		m.reconfigure(img, delta)
 	}
 	for i := range delta.Topics {
@@ -75,7 +75,7 @@ func (m *Manager) removeStrays(d *dir, img *controller.Image) {
 	}
 }
 
-func (m *Manager) configsChanged(delta *controller.Delta) bool {
+func configsChanged(delta *controller.Delta) bool {
 	for _, c := range delta.Configs {
 		if c.Type == controller.TopicConfig || c.Type == controller.BrokerConfig {
 			return true
@@ -108,42 +108,44 @@ func (m *Manager) reconfigure(img *controller.Image, delta *controller.Delta) {
 	}
 	c.mu.Unlock()
 	if all {
-		m.each(func(r *replica) { m.reconfigureOne(r, img.TopicByID(r.id.Topic)) })
+		m.each(func(r *replica) { r.reconfigure(img.TopicByID(r.id.Topic)) })
 		return
 	}
 	for id := range changed {
 		t := img.TopicByID(id)
 		for n := range t.Partitions {
 			if r := m.get(partition.ID{Topic: id, Partition: int32(n)}); r != nil {
-				m.reconfigureOne(r, t)
+				r.reconfigure(t)
 			}
 		}
 	}
 }
 
-func (m *Manager) reconfigureOne(r *replica, t *controller.Topic) {
+// reconfigure takes the topic's configuration anew.
+func (r *replica) reconfigure(t *controller.Topic) {
+	m := r.m
 	if t == nil {
 		return
 	}
-	e := m.takeEffects()
+	e := takeEffects()
 	r.mu.Lock()
 	if r.p != nil {
 		r.topic = m.topic(t)
 		r.p.SetTopic(m.nowMs(), r.topic.cfg, e)
 		r.retainAtMs = 0
 		r.armFlush()
-		m.unlock(r, e)
+		r.unlock(e)
 	} else {
 		r.mu.Unlock()
 	}
-	m.putEffects(e)
+	putEffects(e)
 }
 
 // applyPartition takes a changed partition. One that is not in use learns it when it is.
 func (m *Manager) applyPartition(t *controller.TopicDelta, n int32) {
 	id := partition.ID{Topic: t.Topic.ID, Partition: n}
 	if r := m.get(id); r != nil {
-		m.applyTo(r, t.Topic)
+		r.apply(t.Topic)
 		return
 	}
 	was, is := t.Old.Partition(n), t.Topic.Partition(n)
@@ -152,31 +154,33 @@ func (m *Manager) applyPartition(t *controller.TopicDelta, n int32) {
 	}
 }
 
-// applyTo tells a partition that is in use what the metadata says; t is nil where its topic is gone.
-func (m *Manager) applyTo(r *replica, t *controller.Topic) {
+// apply tells a partition that is in use what the metadata says; t is nil where its topic is gone.
+func (r *replica) apply(t *controller.Topic) {
+	m := r.m
 	meta := t.Partition(r.id.Partition)
 	if meta == nil || indexOf(meta.Replicas, m.cfg.NodeID) < 0 {
 		code := protocol.NotLeaderOrFollower
 		if meta == nil {
 			code = protocol.UnknownTopicOrPartition
 		}
-		m.drop(r, code)
+		r.drop(code)
 		return
 	}
-	e := m.takeEffects()
+	e := takeEffects()
 	r.mu.Lock()
 	if r.p != nil {
 		r.become(meta.Leader, meta.LeaderEpoch, meta.PartitionEpoch, meta.Replicas, meta.ISR, e)
-		m.unlock(r, e)
+		r.unlock(e)
 	} else {
 		r.mu.Unlock()
 	}
-	m.putEffects(e)
+	putEffects(e)
 }
 
 // drop ends a partition on this broker and removes its log.
-func (m *Manager) drop(r *replica, code protocol.Code) {
-	e := m.takeEffects()
+func (r *replica) drop(code protocol.Code) {
+	m := r.m
+	e := takeEffects()
 	r.mu.Lock()
 	if r.p != nil {
 		r.p.Stop(code, e)
@@ -184,8 +188,8 @@ func (m *Manager) drop(r *replica, code protocol.Code) {
 	}
 	m.forget(r)
 	r.mu.Unlock()
-	m.finish(e)
-	m.putEffects(e)
+	finish(e)
+	putEffects(e)
 	m.removeLog(r.name)
 }
 
@@ -195,7 +199,7 @@ func (m *Manager) dropTopic(t *controller.Topic) {
 	m.topics.mu.Unlock()
 	m.logNames(t, func(id partition.ID, name string) {
 		if r := m.get(id); r != nil {
-			m.drop(r, protocol.UnknownTopicOrPartition)
+			r.drop(protocol.UnknownTopicOrPartition)
 		} else {
 			m.removeLog(name)
 		}

@@ -15,7 +15,7 @@ func (m *Manager) DeleteRecords(id partition.ID, offset int64) partition.DeleteR
 		r.mu.Unlock()
 		return partition.DeleteResult{Code: protocol.InvalidTopicException, LowWatermark: -1}
 	}
-	e := m.takeEffects()
+	e := takeEffects()
 	target, low, wait, code, err := r.p.DeleteUpTo(offset, e)
 	res := partition.DeleteResult{Code: code, LowWatermark: low}
 	if wait {
@@ -23,10 +23,10 @@ func (m *Manager) DeleteRecords(id partition.ID, offset int64) partition.DeleteR
 		r.p.AwaitDelete(target, k)
 		res.LowWatermark, res.Ack = target, k
 	}
-	m.unlock(r, e)
-	m.putEffects(e)
+	r.unlock(e)
+	putEffects(e)
 	if err != nil {
-		m.logError("log start could not be moved", r, err)
+		r.logError("log start could not be moved", err)
 	}
 	return res
 }

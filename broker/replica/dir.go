@@ -54,20 +54,19 @@ func (d *dir) has(name string) (ok bool, n int) {
 	return ok, len(d.names)
 }
 
-// wentOffline fails the partitions of the directory, and no others.
-func (d *dir) wentOffline(_ string, err error) {
+// wentOffline fails the partitions of the directory, and no others. The store has said why.
+func (d *dir) wentOffline(string, error) {
 	m := d.m
 	d.offline.Store(true)
-	m.log.Error("log directory went offline", "dir", d.Path, "err", err)
 	m.each(func(r *replica) {
-		e := m.takeEffects()
+		e := takeEffects()
 		r.mu.Lock()
 		if r.p != nil && r.dir.Load() == d {
 			r.fail(e)
 		}
 		r.mu.Unlock()
-		m.finish(e)
-		m.putEffects(e)
+		finish(e)
+		putEffects(e)
 	})
 	if m.cfg.OnDirs != nil {
 		m.cfg.OnDirs()
@@ -77,7 +76,6 @@ func (d *dir) wentOffline(_ string, err error) {
 // cameBack lets the directory's partitions be loaded again, from what is on the disk.
 func (d *dir) cameBack(string) {
 	d.offline.Store(false)
-	d.m.log.Info("log directory is back", "dir", d.Path)
 	if d.m.cfg.OnDirs != nil {
 		d.m.cfg.OnDirs()
 	}

@@ -63,7 +63,6 @@ type Manager struct {
 	closed    atomic.Bool
 	busy      sync.WaitGroup // syncs, snapshots and timers that run
 	image     atomic.Pointer[controller.Image]
-	effects   sync.Pool
 }
 
 const shardCount = 64
@@ -85,7 +84,6 @@ func Open(cfg Config) (*Manager, error) {
 			ProducerExpireMs: s.Int64("producer.id.expiration.ms"),
 		},
 	}
-	m.effects.New = func() any { return new(partition.Effects) }
 	for i := range m.shards {
 		m.shards[i].m = make(map[partition.ID]*replica)
 	}
@@ -163,7 +161,7 @@ func (m *Manager) Close() error {
 	m.each(func(r *replica) { r.mu.Lock(); r.mu.Unlock() }) //nolint:staticcheck // who saw closed unset has added to busy after this
 	m.busy.Wait()
 	m.each(func(r *replica) {
-		e := m.takeEffects()
+		e := takeEffects()
 		r.mu.Lock()
 		if r.p != nil {
 			if !r.dir.Load().offline.Load() {
@@ -174,8 +172,8 @@ func (m *Manager) Close() error {
 			r.p.Fail(protocol.NotLeaderOrFollower, e)
 		}
 		r.mu.Unlock()
-		m.finish(e)
-		m.putEffects(e)
+		finish(e)
+		putEffects(e)
 	})
 	m.noteHighWatermarks()
 	return m.closeDirs()
@@ -294,11 +292,14 @@ func indexOf(ids []int32, id int32) int {
 	return -1
 }
 
-func (m *Manager) takeEffects() *partition.Effects { return m.effects.Get().(*partition.Effects) }
+// effectsPool keeps what produce and fetch would allocate each time.
+var effectsPool = sync.Pool{New: func() any { return new(partition.Effects) }}
 
-func (m *Manager) putEffects(e *partition.Effects) {
+func takeEffects() *partition.Effects { return effectsPool.Get().(*partition.Effects) }
+
+func putEffects(e *partition.Effects) {
 	e.Reset()
-	m.effects.Put(e)
+	effectsPool.Put(e)
 }
 
 // Broker implements partition.Brokers by the newest image.

@@ -26,26 +26,26 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 		}
 		return
 	}
-	e := m.takeEffects()
+	e := takeEffects()
 	var plan partition.ReadPlan
 	r.p.PlanRead(m.nowMs(), q, &plan, e)
 	log := r.log
-	m.unlock(r, e)
-	m.putEffects(e)
+	r.unlock(e)
+	putEffects(e)
 	res.Code, res.LeaderID, res.LeaderEpoch = plan.Code, plan.LeaderID, plan.LeaderEpoch
 	res.HighWatermark, res.LastStable, res.LogStart, res.Diverging = plan.HighWatermark, plan.LastStable, plan.LogStart, plan.Diverging
 	if plan.Code != protocol.None || plan.Diverging.Epoch >= 0 || plan.From >= plan.Limit || (q.MaxBytes <= 0 && !q.AtLeastOne) {
 		return
 	}
 	if err := log.Read(&res.Records, plan.From, plan.Limit, int(max(q.MaxBytes, 0)), q.AtLeastOne); err != nil {
-		m.readFailed(r, err, res)
+		r.readFailed(err, res)
 	}
 }
 
 // readFailed says what a reader is told of an error of the log.
-func (m *Manager) readFailed(r *replica, err error, res *partition.ReadResult) {
+func (r *replica) readFailed(err error, res *partition.ReadResult) {
 	res.Records.Release()
-	code := m.codeOf(r, "read failed", err)
+	code := r.codeOf("read failed", err)
 	recs := res.Records
 	*res = partition.ReadResult{
 		Code: code, HighWatermark: -1, LastStable: -1, LogStart: -1, PreferredReplica: -1, LeaderID: -1, LeaderEpoch: -1,
@@ -54,17 +54,17 @@ func (m *Manager) readFailed(r *replica, err error, res *partition.ReadResult) {
 }
 
 // codeOf logs an error of the log where it is news, and says what the client is told.
-func (m *Manager) codeOf(r *replica, what string, err error) protocol.Code {
+func (r *replica) codeOf(what string, err error) protocol.Code {
 	switch {
 	case errors.Is(err, wal.ErrOffsetOutOfRange): // retention or truncation came between
 		return protocol.OffsetOutOfRange
 	case errors.Is(err, wal.ErrClosed): // removed meanwhile
 		return protocol.NotLeaderOrFollower
 	case errors.Is(err, wal.ErrCorrupt), errors.Is(err, protocol.ErrMalformed):
-		m.logError(what, r, err)
+		r.logError(what, err)
 		return protocol.CorruptMessage
 	}
-	m.logError(what, r, err)
+	r.logError(what, err)
 	return protocol.KafkaStorageError
 }
 
@@ -144,18 +144,15 @@ func (m *Manager) ListOffset(id partition.ID, ms int64, i partition.Isolation, l
 	}
 	b := r.p.ListBound(i, leaderEpoch, onlyLeader)
 	log := r.log
+	r.mu.Unlock()
 	switch {
 	case b.Code != protocol.None:
-		r.mu.Unlock()
 		return noOffset(b.Code)
 	case ms == latest:
-		defer r.mu.Unlock()
-		return r.p.Latest(b)
+		return b.Latest()
 	case ms == earliest || ms == earliestLocal:
-		defer r.mu.Unlock()
-		return r.p.Earliest()
+		return b.Earliest()
 	}
-	r.mu.Unlock()
 	found := noOffset(protocol.None)
 	var err error
 	switch {
@@ -168,7 +165,7 @@ func (m *Manager) ListOffset(id partition.ID, ms int64, i partition.Isolation, l
 		found, err = seek(log, ms, b.LogStart)
 	}
 	if err != nil {
-		return noOffset(m.codeOf(r, "timestamp lookup failed", err))
+		return noOffset(r.codeOf("timestamp lookup failed", err))
 	}
 	if found.Offset < 0 || found.Offset >= b.Limit {
 		if b.Lagging {

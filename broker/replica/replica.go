@@ -35,6 +35,7 @@ type replica struct {
 	syncUpTo   int64 // what it has to reach
 	flushArmed bool  // a flush.ms timer is set
 	saving     bool  // a goroutine saves a snapshot
+	brokenMs   int64 // when loading failed last
 	offlineHW  int64 // the high watermark when the directory went offline
 	savedHW    int64 // the high watermark that was checkpointed last
 	retainAtMs int64 // when retention has something to do at the earliest
@@ -60,10 +61,12 @@ func (r *replica) load() protocol.Code {
 	if d == nil || d.offline.Load() {
 		return protocol.KafkaStorageError
 	}
+	if now := m.nowMs(); now-r.brokenMs < brokenFor.Milliseconds() {
+		return protocol.KafkaStorageError
+	}
 	log, err := d.store.Log(r.name)
 	if err != nil {
-		m.logError("log could not be opened", r, err)
-		return protocol.KafkaStorageError
+		return r.broken(err)
 	}
 	topic := m.topic(t)
 	log.SetPolicy(topic.policy)
@@ -76,18 +79,29 @@ func (r *replica) load() protocol.Code {
 		err = p.Load(hw)
 	}
 	if err != nil {
-		m.logError("log could not be loaded", r, err)
-		return protocol.KafkaStorageError
+		return r.broken(err)
 	}
 	r.p, r.log, r.topic = p, log, topic
 	r.dir.Store(d)
 	r.syncing, r.syncUpTo, r.flushArmed, r.saving = false, 0, false, false
-	e := m.takeEffects()
+	e := takeEffects()
 	r.become(meta.Leader, meta.LeaderEpoch, meta.PartitionEpoch, meta.Replicas, meta.ISR, e)
 	// Nobody waits for a partition that was not there, so the effects are only those of its own log.
 	r.startSync(e.SyncUpTo)
-	m.putEffects(e)
+	putEffects(e)
 	return protocol.None
+}
+
+// brokenFor is how long a log that could not be loaded is left alone: loading may read all of it.
+const brokenFor = 5 * time.Second
+
+// broken remembers that the log could not be loaded. r is locked.
+func (r *replica) broken(err error) protocol.Code {
+	if !errors.Is(err, wal.ErrOffline) {
+		r.brokenMs = r.m.nowMs()
+	}
+	r.logError("log could not be loaded", err)
+	return protocol.KafkaStorageError
 }
 
 // become takes the controller's word. r is locked.
@@ -108,7 +122,8 @@ func (r *replica) fail(e *partition.Effects) {
 }
 
 // unlock lets go of r and carries out the effects.
-func (m *Manager) unlock(r *replica, e *partition.Effects) {
+func (r *replica) unlock(e *partition.Effects) {
+	m := r.m
 	if e.Policy {
 		r.log.SetPolicy(r.topic.policy)
 	}
@@ -122,13 +137,13 @@ func (m *Manager) unlock(r *replica, e *partition.Effects) {
 	}
 	r.mu.Unlock()
 	if e.Alter != nil {
-		m.propose(r, e.Alter)
+		r.propose(e.Alter)
 	}
-	m.finish(e)
+	finish(e)
 }
 
 // finish carries out what needs no lock and no partition.
-func (m *Manager) finish(e *partition.Effects) {
+func finish(e *partition.Effects) {
 	for _, w := range e.Wake {
 		w.Wake()
 	}
@@ -147,7 +162,7 @@ func (r *replica) saveSnapshot(p *partition.Partition) {
 	}
 	r.saving = false
 	if err := p.SaveSnapshot(); err != nil {
-		r.m.logError("producer state was not saved", r, err)
+		r.logError("producer state was not saved", err)
 	}
 }
 
@@ -169,7 +184,7 @@ func (r *replica) sync(p *partition.Partition, log Log, upTo int64) {
 	defer m.busy.Done()
 	for {
 		err := log.Sync(upTo)
-		e := m.takeEffects()
+		e := takeEffects()
 		r.mu.Lock()
 		if r.p != p || err != nil {
 			if r.p == p {
@@ -179,10 +194,10 @@ func (r *replica) sync(p *partition.Partition, log Log, upTo int64) {
 				}
 			}
 			r.mu.Unlock()
-			m.finish(e)
-			m.putEffects(e)
+			finish(e)
+			putEffects(e)
 			if err != nil {
-				m.logError("log could not be synced", r, err)
+				r.logError("log could not be synced", err)
 			}
 			return
 		}
@@ -190,28 +205,29 @@ func (r *replica) sync(p *partition.Partition, log Log, upTo int64) {
 		upTo = min(r.syncUpTo, log.End()) // a truncation may have taken what was asked for
 		more := upTo > log.Synced()
 		r.syncing = more
-		m.unlock(r, e)
-		m.putEffects(e)
+		r.unlock(e)
+		putEffects(e)
 		if !more {
 			return
 		}
 	}
 }
 
-func (m *Manager) propose(r *replica, q *partition.Proposal) {
+func (r *replica) propose(q *partition.Proposal) {
+	m := r.m
 	if m.cfg.AlterISR == nil {
 		return
 	}
 	m.cfg.AlterISR(q, func(a *partition.Answer) {
-		e := m.takeEffects()
+		e := takeEffects()
 		r.mu.Lock()
 		if r.p == nil {
 			r.mu.Unlock()
 		} else {
 			r.p.AlterAnswered(m.nowMs(), q, a, e)
-			m.unlock(r, e)
+			r.unlock(e)
 		}
-		m.putEffects(e)
+		putEffects(e)
 	})
 }
 
@@ -219,15 +235,15 @@ func (m *Manager) propose(r *replica, q *partition.Proposal) {
 const fullEvery = 10 * time.Second
 
 // logError logs a fault of one partition. That a directory is offline was said when it went, that it is full is said now and then.
-func (m *Manager) logError(what string, r *replica, err error) {
+func (r *replica) logError(what string, err error) {
 	if errors.Is(err, wal.ErrOffline) || errors.Is(err, wal.ErrClosed) {
 		return
 	}
 	if d := r.dir.Load(); d != nil && errors.Is(err, syscall.ENOSPC) {
-		now, last := m.nowMs(), d.fullMs.Load()
+		now, last := r.m.nowMs(), d.fullMs.Load()
 		if now-last < fullEvery.Milliseconds() || !d.fullMs.CompareAndSwap(last, now) {
 			return
 		}
 	}
-	m.log.Error(what, "partition", r.name, "err", err)
+	r.m.log.Error(what, "partition", r.name, "err", err)
 }

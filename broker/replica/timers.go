@@ -108,7 +108,7 @@ func (m *Manager) visitNext(i int, d time.Duration) {
 		t.mu.Unlock()
 		if r, _, _ := m.lock(id); r != nil {
 			r.mu.Unlock()
-			m.retain(r)
+			r.retain()
 		}
 		m.busy.Done()
 		m.visitNext(i, visitEvery)
@@ -123,13 +123,13 @@ func (m *Manager) retainAll() {
 		due := now >= r.retainAtMs && r.log != nil
 		r.mu.Unlock()
 		if due {
-			m.retain(r)
+			r.retain()
 		}
 	})
 }
 
 // retain lets retention remove whole segments of one log, below its high watermark.
-func (m *Manager) retain(r *replica) {
+func (r *replica) retain() {
 	r.mu.Lock()
 	if r.log == nil || r.gone {
 		r.mu.Unlock()
@@ -142,7 +142,7 @@ func (m *Manager) retain(r *replica) {
 	}
 	r.mu.Unlock()
 	if start == end {
-		m.retainedUntil(r, p, end, math.MaxInt64)
+		r.retainedUntil(p, end, math.MaxInt64)
 		return
 	}
 	bounds := wal.Retention{Bytes: -1, Ms: -1, Upto: hw}
@@ -150,34 +150,34 @@ func (m *Manager) retain(r *replica) {
 		bounds.Bytes, bounds.Ms = cfg.RetentionBytes, cfg.RetentionMs
 	}
 	if bounds.Bytes < 0 && bounds.Ms < 0 {
-		m.retainedUntil(r, p, end, math.MaxInt64)
+		r.retainedUntil(p, end, math.MaxInt64)
 		return
 	}
 	_, err := log.Retain(bounds)
 	if err != nil {
-		m.logError("retention failed", r, err)
+		r.logError("retention failed", err)
 		return
 	}
 	if p != nil && log.Start() != start {
-		e := m.takeEffects()
+		e := takeEffects()
 		r.mu.Lock()
 		if r.p == p {
 			p.Retained(e)
-			m.unlock(r, e)
+			r.unlock(e)
 		} else {
 			r.mu.Unlock()
 		}
-		m.putEffects(e)
+		putEffects(e)
 	}
 	next := int64(math.MaxInt64) // by size there is nothing to remove until something is appended
 	if bounds.Ms >= 0 {
 		next = math.MinInt64 // what is loaded knows its segments' newest timestamps: asking again costs nothing
 	}
-	m.retainedUntil(r, p, end, next)
+	r.retainedUntil(p, end, next)
 }
 
 // retainedUntil remembers that nothing is to be removed before a time, unless something was appended meanwhile.
-func (m *Manager) retainedUntil(r *replica, p *partition.Partition, end, atMs int64) {
+func (r *replica) retainedUntil(p *partition.Partition, end, atMs int64) {
 	r.mu.Lock()
 	if r.p == p {
 		if r.log.End() == end {
@@ -227,15 +227,15 @@ func (m *Manager) expireProducers() {
 
 func (m *Manager) tickAll(due func(r *replica) bool) {
 	m.each(func(r *replica) {
-		e := m.takeEffects()
+		e := takeEffects()
 		r.mu.Lock()
 		if r.p != nil && due(r) {
 			r.p.Tick(m.nowMs(), e)
-			m.unlock(r, e)
+			r.unlock(e)
 		} else {
 			r.mu.Unlock()
 		}
-		m.putEffects(e)
+		putEffects(e)
 	})
 }
 

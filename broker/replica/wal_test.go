@@ -112,8 +112,12 @@ func TestOnDisk(t *testing.T) {
 	if len(dirs[0].Logs) != 1 || dirs[0].Logs[0].Size < 200*20_000 || dirs[0].UsableBytes <= 0 {
 		t.Errorf("dirs %+v", dirs)
 	}
+	size := dirs[0].Logs[0].Size
 	b.close()
 	b.open()
+	if dirs = b.m.Dirs(true); dirs[0].Logs[0].Size != size {
+		t.Errorf("size of a log that was not used since the start: %d, want %d", dirs[0].Logs[0].Size, size)
+	}
 	if r := b.m.ListOffset(id, earliest, 0, -1, true); r.Offset != 51 {
 		t.Errorf("log start after a restart: %+v", r)
 	}

@@ -1,0 +1,90 @@
+package partition
+
+import "weir/protocol/record"
+
+// hard is the hard state and the log that it is a function of.
+type hard struct {
+	log       Log
+	epochs    epochCache
+	producers producers
+
+	unsaved int64 // bytes appended since the newest snapshot
+	dirty   bool  // something was appended, truncated or removed since then
+	scratch []byte
+}
+
+// rebuild makes the state what the log says: from the newest snapshot and the batch headers after it.
+func (h *hard) rebuild() error {
+	start, end := h.log.Start(), h.log.End()
+	h.clear()
+	from := start
+	at, state, ok, err := h.log.Snapshot(end)
+	if err != nil {
+		return err
+	}
+	// A snapshot below the log start is no use: what the removed batches in between did to producers is not known.
+	if ok && at >= start && at <= end && decodeState(state, &h.epochs, &h.producers) == nil {
+		from = at
+	}
+	replayed := int64(0)
+	err = h.log.Scan(from, func(b record.Batch) bool {
+		if b.BaseOffset() >= from || from == start {
+			h.replay(b)
+			replayed += int64(b.Size())
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	h.epochs.truncateFromEnd(end)
+	h.epochs.truncateFromStart(start)
+	h.unsaved, h.dirty = replayed, replayed > 0
+	return nil
+}
+
+func (h *hard) clear() {
+	h.epochs.entries = h.epochs.entries[:0]
+	h.producers.clear()
+}
+
+// replay merges a batch that is in the log.
+func (h *hard) replay(b record.Batch) {
+	h.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+	h.producers.replay(b)
+}
+
+// appended merges batches that were just written. due says that a snapshot should be saved, which is so every limit bytes.
+func (h *hard) appended(recs []byte, limit int64) (due bool) {
+	h.dirty = true
+	h.unsaved += int64(len(recs))
+	for len(recs) >= record.HeaderSize {
+		b := record.Batch(recs)
+		h.replay(b)
+		recs = recs[b.Size():]
+	}
+	if limit <= 0 {
+		limit = defaultSnapshotBytes
+	}
+	return h.unsaved >= limit
+}
+
+// Producers is how many producer ids are known.
+func (h *hard) Producers() int { return len(h.producers.byID) }
+
+// SaveSnapshot keeps the hard state in the log, so that the next Load is short. It does nothing when nothing has changed since.
+func (h *hard) SaveSnapshot() error {
+	h.unsaved = 0
+	if !h.dirty {
+		return nil
+	}
+	h.scratch = encodeState(h.scratch[:0], &h.epochs, &h.producers)
+	if err := h.log.SaveSnapshot(h.log.End(), h.scratch); err != nil {
+		return err
+	}
+	h.dirty = false
+	if cap(h.scratch) > 4<<10 {
+		h.scratch = nil
+	}
+	return nil
+}
