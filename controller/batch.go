@@ -40,10 +40,20 @@ func DecodeBatch(b []byte) (term uint64, records []Record, err error) {
 	return term, records, nil
 }
 
-// CheckBatch looks only at the types and versions of the records in a batch: the error says whether a newer binary wrote one of them.
-func CheckBatch(b []byte) error {
+// CheckBatch looks at the types and versions of the records in a batch: the error says whether a newer binary wrote one of them. It
+// calls about with the few that say whose metadata it is (BootstrapRecord, FeatureLevelRecord) and leaves the others undecoded.
+func CheckBatch(b []byte, about func(Record)) error {
 	return walkBatch(b, func(uint64, int) {}, func(b []byte) error {
-		_, _, err := recordHeader(&reader{b: b})
+		rec, _, err := recordHeader(&reader{b: b})
+		if err != nil {
+			return err
+		}
+		switch rec.(type) {
+		case *BootstrapRecord, *FeatureLevelRecord:
+			if rec, err = DecodeRecord(b); err == nil {
+				about(rec)
+			}
+		}
 		return err
 	})
 }

@@ -2,7 +2,13 @@ package raft
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,46 +22,240 @@ import (
 type Config struct {
 	Dir       string // everything of the metadata is in it; made if it is not there
 	NodeID    int32
-	ClusterID string            // the id of the cluster that an empty Dir founds; "": it must hold one already
+	ClusterID string            // the id of the cluster that an empty Dir founds, and that any other Dir must hold; "": whatever it holds
 	Stream    raft.StreamLayer  // how other nodes are reached; nil: a single voter without a port
 	Settings  controller.Config // what the controller decides by
 	Logger    *slog.Logger      // nil: slog.Default()
 	Now       func() time.Time  // nil: the real clock
-	Rand      controller.Rand   // nil: seeded by the system
+	Rand      controller.Rand   // nil: seeded by the system; used by one goroutine
 }
 
 // Node is this process's part of the metadata quorum: the log, the image, and on the leader the controller. All methods may be called
 // by any goroutine.
-type Node struct{}
+type Node struct {
+	cfg       Config
+	raft      *raft.Raft
+	transport raft.Transport
+	log       *logStore
+	machine   *machine
+	publisher *publisher
+	sole      bool // this node was the only voter when it started
 
-// Start opens the metadata and returns when this node has an image: at once for a restart as sole voter, after founding the cluster
-// on an empty directory.
-func Start(c Config) (*Node, error) { return &Node{}, nil }
+	notify  chan bool // leadership, from Raft
+	submits chan *submission
+	closing chan struct{}
+	closed  sync.Once
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	err     error // why it stopped by itself
+	stopped chan struct{}
+	ready   chan struct{} // closed when this node has served as leader once
+	served  sync.Once
+}
+
+// Errors of Start, wrapped with what is found where.
+var (
+	// ErrNoCluster says that the directory holds no cluster and none was to be founded.
+	ErrNoCluster = errors.New("no cluster")
+	// ErrForeign says that the directory belongs to another cluster or node.
+	ErrForeign = errors.New("foreign metadata")
+	// ErrTooNew says that a newer version of this program wrote the metadata. Nothing was changed.
+	ErrTooNew = errors.New("newer metadata")
+)
+
+// How long Raft waits. The first figure is reloaded to its millisecond less when the node is the only voter: see elect.
+const (
+	heartbeatTimeout = 1001 * time.Millisecond
+	electionTimeout  = 1001 * time.Millisecond
+	leaderLease      = 500 * time.Millisecond
+	commitTimeout    = 25 * time.Millisecond
+	startTimeout     = 30 * time.Second
+	applyTimeout     = 30 * time.Second
+)
+
+// When a snapshot is taken: so much was applied since the last. A restart reads at most that.
+const (
+	snapshotBytes   = 4 << 20
+	snapshotEntries = 8192
+	trailingEntries = 1024
+)
+
+// Start opens the metadata. A sole voter founds the cluster on an empty directory, and is ready when Start returns: it leads, and its
+// image is published. With other voters the node is started only, and gets its image when it has found them. Files that a crash left
+// half written are repaired; damaged ones are an error, and nothing is written then.
+func Start(c Config) (*Node, error) {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		var seed [32]byte
+		rand.Read(seed[:])
+		c.Rand = mathrand.NewChaCha8(seed)
+	}
+	c.Settings.NodeID = c.NodeID
+	n := &Node{
+		cfg: c, publisher: newPublisher(), notify: make(chan bool, 16), submits: make(chan *submission),
+		closing: make(chan struct{}), stopped: make(chan struct{}), ready: make(chan struct{}),
+	}
+	n.machine = newMachine(n.publisher.add, n.fail)
+	if err := n.open(); err != nil {
+		return nil, fmt.Errorf("metadata in %s: %w", c.Dir, err)
+	}
+	n.running.Add(2)
+	go func() { defer n.running.Done(); n.publisher.run() }()
+	go func() { defer n.running.Done(); n.lead() }()
+	if !n.sole {
+		return n, nil
+	}
+	if err := n.elect(); err != nil {
+		n.Close()
+		return nil, fmt.Errorf("metadata in %s: %w", c.Dir, err)
+	}
+	return n, nil
+}
+
+// serverID is this node's id in the quorum: the decimal node id.
+func serverID(id int32) raft.ServerID { return raft.ServerID(strconv.Itoa(int(id))) }
+
+// placeholder is the address of a voter without a port. An AddVoter with the same id replaces it when the node gets one.
+func placeholder(id int32) raft.ServerAddress {
+	return raft.ServerAddress("node-" + strconv.Itoa(int(id)))
+}
+
+// raftConfig is the library's configuration.
+func (n *Node) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = serverID(n.cfg.NodeID)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = heartbeatTimeout, electionTimeout, leaderLease
+	c.CommitTimeout = commitTimeout
+	c.BatchApplyCh = true
+	c.NotifyCh = n.notify
+	c.Logger = newRaftLogger(n.cfg.Logger, n.sole)
+	c.SnapshotThreshold, c.SnapshotInterval = snapshotEntries, 2*time.Minute
+	c.TrailingLogs = trailingEntries
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	return c
+}
+
+// elect makes a sole voter the leader without the wait that gives others time, and returns when it serves.
+//
+// Raft waits one to two HeartbeatTimeouts before the first candidacy; a smaller timeout wakes it at once. A test holds that it does.
+// Where it does not any more, the node is ready after that wait.
+func (n *Node) elect() error {
+	rc := n.raft.ReloadableConfig()
+	rc.HeartbeatTimeout -= time.Millisecond
+	if err := n.raft.ReloadConfig(rc); err != nil {
+		return err
+	}
+	timeout := time.NewTimer(startTimeout)
+	defer timeout.Stop()
+	select {
+	case <-n.ready:
+		return nil
+	case <-n.stopped:
+		return n.Err()
+	case <-timeout.C:
+		return fmt.Errorf("not ready after %v", startTimeout)
+	}
+}
 
 // Image returns the newest published image: every subscriber has seen it. It is never nil.
-func (n *Node) Image() *controller.Image { return nil }
-
-// Submit has the controller decide a request and returns its response when the records it caused are committed, merged and published
-// here. An error is a protocol.Code that stands for the whole request: NOT_CONTROLLER (nothing happened; ask the leader), or
-// REQUEST_TIMED_OUT (the outcome is unknown), or UNKNOWN_SERVER_ERROR (see the log).
-func (n *Node) Submit(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	return nil, protocol.NotController
-}
-
-// Propose writes records that no request asked for (feature levels at start) as one batch, as Submit does.
-func (n *Node) Propose(ctx context.Context, records ...controller.Record) error {
-	return protocol.NotController
-}
-
-// Subscriber sees every image in order, on one goroutine: old is what it saw last, d what changed. It must not call Submit.
-type Subscriber func(old, new *controller.Image, d *controller.Delta)
+func (n *Node) Image() *controller.Image { return n.publisher.current.Load() }
 
 // Subscribe has f called for every image to come, after those that subscribed earlier, and before Submit answers. Its first call comes
 // before Subscribe returns, with an empty old image, the current one and a delta of everything.
-func (n *Node) Subscribe(f Subscriber) {}
+func (n *Node) Subscribe(f Subscriber) { n.publisher.subscribe(f) }
+
+// Submit has the controller decide a request and returns its response when the records it caused are committed, merged and published
+// here. An error is a protocol.Code that stands for the whole request: NOT_CONTROLLER (nothing happened; ask the leader),
+// REQUEST_TIMED_OUT (ctx ended or the leadership was lost: the outcome is unknown), or UNKNOWN_SERVER_ERROR (the log says why).
+// Nothing of req is used after Submit returned without an error; what aliases a buffer must live until ctx is done otherwise.
+func (n *Node) Submit(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	s := &submission{req: req, done: make(chan struct{})}
+	if err := n.submit(ctx, s); err != nil {
+		return nil, err
+	}
+	return s.resp, nil
+}
+
+// Propose writes records that no request asked for as one batch, as Submit does.
+func (n *Node) Propose(ctx context.Context, records ...controller.Record) error {
+	return n.submit(ctx, &submission{records: records, done: make(chan struct{})})
+}
+
+func (n *Node) submit(ctx context.Context, s *submission) error {
+	select {
+	case n.submits <- s:
+	case <-n.closing:
+		return protocol.NotController
+	case <-n.stopped:
+		return protocol.UnknownServerError
+	case <-ctx.Done():
+		return protocol.RequestTimedOut
+	}
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		return protocol.RequestTimedOut
+	}
+	if s.err != protocol.None {
+		return s.err
+	}
+	return nil
+}
 
 // Leader returns the node id and the term of the active controller; ok is false while there is none.
-func (n *Node) Leader() (id, epoch int32, ok bool) { return 0, 0, false }
+func (n *Node) Leader() (id, epoch int32, ok bool) {
+	_, server := n.raft.LeaderWithID()
+	v, err := strconv.ParseInt(string(server), 10, 32)
+	if err != nil {
+		return 0, 0, false
+	}
+	return int32(v), int32(n.raft.CurrentTerm()), true
+}
 
-// Close stops the node: a leader of several hands over first. What was submitted and not answered gets an error.
-func (n *Node) Close() error { return nil }
+// Done is closed when the node has stopped by itself: its directory failed, or its log holds what it cannot merge. Err says why.
+func (n *Node) Done() <-chan struct{} { return n.stopped }
+
+// Err says why the node stopped by itself; nil while it has not.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// fail stops the node: what it has in memory may be more than what is on the disk.
+func (n *Node) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err == nil {
+		n.err = err
+		close(n.stopped)
+	}
+}
+
+// Close stops the node: a leader of several hands over first. What was submitted and not answered gets an error. It may be called
+// several times.
+func (n *Node) Close() error {
+	var err error
+	n.closed.Do(func() {
+		if !n.sole && n.raft.State() == raft.Leader {
+			// Where nobody can take over, the others will notice.
+			_ = n.raft.LeadershipTransfer().Error()
+		}
+		close(n.closing)
+		err = n.raft.Shutdown().Error()
+		n.publisher.close()
+		n.running.Wait()
+		if t, ok := n.transport.(raft.WithClose); ok {
+			err = errors.Join(err, t.Close())
+		}
+		err = errors.Join(err, n.log.close())
+	})
+	return err
+}

@@ -1,0 +1,224 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/controller"
+)
+
+// Raft's key of the term in the stable store.
+var keyCurrentTerm = []byte("CurrentTerm")
+
+// open opens the stores, looks at what they hold, founds the cluster where there is none, and starts Raft.
+func (n *Node) open() (err error) {
+	c := &n.cfg
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return err
+	}
+	stable, exists, err := openStable(c.Dir, n.fail)
+	if err != nil {
+		return err
+	}
+	logDir := filepath.Join(c.Dir, "log")
+	log, cut, err := openLog(logDir, n.fail)
+	if err != nil {
+		return tooNew(err)
+	}
+	defer func() {
+		if err != nil {
+			log.close()
+		}
+	}()
+	if cut > 0 {
+		c.Logger.Warn("metadata log: removed a write that was cut short", "dir", logDir, "bytes", cut)
+	}
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(c.Dir, 2, newRaftLogger(c.Logger, false))
+	if err != nil {
+		return err
+	}
+	n.log = log
+	state, err := readState(log, snaps)
+	if err != nil {
+		return err
+	}
+	if n.transport, err = n.newTransport(); err != nil {
+		return err
+	}
+	if state.empty {
+		if err := n.found(log, stable, snaps); err != nil {
+			return err
+		}
+		n.sole = true
+	} else if err := n.checkState(state, stable, exists); err != nil {
+		return err
+	}
+	if n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, log, stable, snaps, n.transport); err != nil {
+		return err
+	}
+	log.running.Store(true)
+	stable.running.Store(true)
+	return nil
+}
+
+// newTransport connects the node to the others; a node without a port talks to nobody.
+func (n *Node) newTransport() (raft.Transport, error) {
+	if n.cfg.Stream == nil {
+		_, t := raft.NewInmemTransport(placeholder(n.cfg.NodeID))
+		return t, nil
+	}
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: n.cfg.Stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(n.cfg.Logger, false),
+	}), nil
+}
+
+// found makes this node the only voter of a new cluster. The cluster's first batch follows when it leads.
+func (n *Node) found(log *logStore, stable *stableStore, snaps raft.SnapshotStore) error {
+	if n.cfg.ClusterID == "" {
+		return ErrNoCluster
+	}
+	// A crash may have left a term: without an entry in the log nobody was ever told of it.
+	stable.forget()
+	n.sole = true
+	return raft.BootstrapCluster(n.raftConfig(), log, stable, snaps, n.transport, raft.Configuration{Servers: []raft.Server{{
+		Suffrage: raft.Voter, ID: serverID(n.cfg.NodeID), Address: placeholder(n.cfg.NodeID),
+	}}})
+}
+
+// state is what a directory holds, as far as it matters before Raft starts.
+type state struct {
+	empty    bool
+	servers  []raft.Server
+	lastTerm uint64
+	clusters []string // the cluster ids that batches name
+	features map[string]int16
+}
+
+// readState looks at the newest snapshot and every entry after it: what a newer program wrote, or what is damaged, is noticed before
+// anything is changed.
+func readState(log *logStore, snaps raft.SnapshotStore) (*state, error) {
+	s := &state{features: map[string]int16{}}
+	last, err := s.readSnapshot(snaps)
+	if err != nil {
+		return nil, tooNew(err)
+	}
+	first, _ := log.FirstIndex()
+	end, _ := log.LastIndex()
+	s.empty = last == 0 && end == 0
+	if end > last && (first > last+1 || first == 0) {
+		return nil, fmt.Errorf("the log begins at entry %d, but the snapshot ends at %d", first, last)
+	}
+	for i := last + 1; i <= end; i++ {
+		var l raft.Log
+		if err = log.GetLog(i, &l); err != nil {
+			return nil, tooNew(fmt.Errorf("log: %w", err))
+		}
+		s.lastTerm = l.Term
+		switch l.Type {
+		case raft.LogConfiguration:
+			if s.servers, err = decodeServers(l.Data); err != nil {
+				return nil, fmt.Errorf("log: entry %d: %w", i, err)
+			}
+		case raft.LogCommand:
+			if err := s.readBatch(l.Data); err != nil {
+				return nil, tooNew(fmt.Errorf("log: entry %d: %w", i, err))
+			}
+		}
+	}
+	return s, log.clearCache()
+}
+
+// decodeServers reads a configuration entry. The library panics on bytes that are none.
+func decodeServers(b []byte) (servers []raft.Server, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errCorrupt
+		}
+	}()
+	return raft.DecodeConfiguration(b).Servers, nil
+}
+
+func (s *state) readSnapshot(snaps raft.SnapshotStore) (last uint64, err error) {
+	list, err := snaps.List()
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	meta, r, err := snaps.Open(list[0].ID)
+	if err != nil {
+		return 0, fmt.Errorf("snapshot %s: %w", list[0].ID, err)
+	}
+	defer r.Close()
+	_, _, err = walkSnapshot(r, func(b []byte, _ int64, _ int32) error { return s.readBatch(b) })
+	if err != nil {
+		return 0, fmt.Errorf("snapshot %s: %w", list[0].ID, err)
+	}
+	s.servers, s.lastTerm = meta.Configuration.Servers, meta.Term
+	return meta.Index, nil
+}
+
+// readBatch looks at the types of a batch's records and decodes the few that say whose metadata this is.
+func (s *state) readBatch(b []byte) error {
+	return controller.CheckBatch(b, func(rec controller.Record) {
+		switch rec := rec.(type) {
+		case *controller.BootstrapRecord:
+			s.clusters = append(s.clusters, rec.ClusterID)
+		case *controller.FeatureLevelRecord:
+			s.features[rec.Name] = rec.Level
+		}
+	})
+}
+
+// checkState refuses a directory that is not this node's, or of a newer program, and repairs a lost stable file where that is safe.
+func (n *Node) checkState(s *state, stable *stableStore, exists bool) error {
+	for _, id := range s.clusters {
+		if n.cfg.ClusterID != "" && id != n.cfg.ClusterID {
+			return fmt.Errorf("%w: it is of cluster %s, not %s", ErrForeign, id, n.cfg.ClusterID)
+		}
+	}
+	for name, level := range s.features {
+		if f, known := controller.SupportedFeature(name); level > 0 && (!known || level > f.Max || level < f.Min) {
+			return fmt.Errorf("%w: feature %s is finalized at level %d, and this program serves %d to %d", ErrTooNew, name, level, f.Min, f.Max)
+		}
+	}
+	me, voters := false, 0
+	for _, server := range s.servers {
+		if server.Suffrage == raft.Voter {
+			voters++
+		}
+		me = me || server.ID == serverID(n.cfg.NodeID)
+	}
+	if voters == 1 && !me {
+		return fmt.Errorf("%w: it is of node %s, not %d", ErrForeign, s.servers[0].ID, n.cfg.NodeID)
+	}
+	n.sole = voters == 1 && me
+	if exists {
+		return nil
+	}
+	if !n.sole {
+		return errors.New("the file \"stable\" is lost: remove the directory and let the node join again")
+	}
+	// Its votes bind nobody but itself, and its term cannot be before the last entry's.
+	n.cfg.Logger.Warn("metadata: the file \"stable\" was lost and is made again from the log", "dir", n.cfg.Dir, "term", s.lastTerm)
+	return stable.SetUint64(keyCurrentTerm, s.lastTerm)
+}
+
+// tooNew marks an error that says that a newer program wrote the bytes.
+func tooNew(err error) error {
+	var unknown *controller.UnknownRecordError
+	if errors.As(err, &unknown) || errors.Is(err, errNewerFormat) {
+		return fmt.Errorf("%w: %w", ErrTooNew, err)
+	}
+	return err
+}
+
+// errNewerFormat is wrapped by errors that name a format version this program does not know.
+var errNewerFormat = errors.New("written by a newer version of this program")
+
+func newerFormat(version byte) error {
+	return fmt.Errorf("format version %d: %w", version, errNewerFormat)
+}
