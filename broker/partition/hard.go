@@ -69,6 +69,9 @@ func (h *hard) appended(recs []byte, limit int64) (due bool) {
 	return h.unsaved >= limit
 }
 
+// Unsaved is how many bytes a Load now would have to look through.
+func (h *hard) Unsaved() int64 { return h.unsaved }
+
 // Producers is how many producer ids are known.
 func (h *hard) Producers() int { return len(h.producers.byID) }
 

@@ -20,7 +20,7 @@ func TestRandomWalk(t *testing.T) {
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
 	acked := 0
-	for i := range 100 {
+	for i := range 40 {
 		w := newWalk(t, seed+int64(i))
 		for range 400 {
 			w.step()

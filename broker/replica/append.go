@@ -71,7 +71,7 @@ func validate(t *topic, now int64, q *partition.AppendRequest, a *partition.Appe
 	out, set, verr := record.Validate(q.Records, record.Options{
 		ProduceVersion: q.Version, Compacted: t.cfg.CleanupCompact, LogAppendTime: t.cfg.LogAppendTime, NowMs: now,
 		BeforeMaxMs: t.cfg.MessageTimestampBeforeMaxMs, AfterMaxMs: t.cfg.MessageTimestampAfterMaxMs,
-		MaxMessageBytes: t.cfg.MaxMessageBytes, Target: t.target,
+		MaxMessageBytes: t.cfg.MaxMessageBytes, MaxRecordBytes: t.cfg.MaxDecompressedMessageBytes, Target: t.target,
 	})
 	if verr != nil {
 		res.Code, res.Message = verr.Code, verr.Message

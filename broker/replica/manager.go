@@ -151,6 +151,9 @@ func (m *Manager) closeDirs() error {
 	return errors.Join(errs...)
 }
 
+// worthSaving is how much of a log the next start may look through rather than read a snapshot that Close would write.
+const worthSaving = 64 << 10
+
 // Close saves what makes the next start short and closes the log directories. Requests that wait are answered NOT_LEADER_OR_FOLLOWER, so
 // that clients look for the partition elsewhere.
 func (m *Manager) Close() error {
@@ -164,7 +167,7 @@ func (m *Manager) Close() error {
 		e := takeEffects()
 		r.mu.Lock()
 		if r.p != nil {
-			if !r.dir.Load().offline.Load() {
+			if r.p.Unsaved() >= worthSaving && !r.dir.Load().offline.Load() {
 				if err := r.p.SaveSnapshot(); err != nil {
 					m.log.Warn("producer state was not saved", "partition", r.name, "err", err)
 				}
