@@ -40,7 +40,7 @@ func digits(s string) bool {
 type Voter struct {
 	ID   int32
 	Host string // without brackets
-	Port int
+	Port int32
 }
 
 // ParseVoters reads a value of controller.quorum.voters: id@host:port, separated by commas.
@@ -76,7 +76,7 @@ func checkHostPorts(name, value string) string {
 }
 
 // splitHostPort takes host:port and [v6]:port apart. The host may be empty, the port is 0 to 65535.
-func splitHostPort(s string) (host string, port int, ok bool) {
+func splitHostPort(s string) (host string, port int32, ok bool) {
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 {
 		return "", 0, false
@@ -91,7 +91,7 @@ func splitHostPort(s string) (host string, port int, ok bool) {
 	} else if strings.Count(host, ":") == 1 || strings.ContainsAny(host, "[]") {
 		return "", 0, false
 	}
-	return host, int(n), !strings.ContainsAny(host, " \t/@")
+	return host, int32(n), !strings.ContainsAny(host, " \t/@")
 }
 
 // checkConnectionLimits: max.connections.per.ip.overrides is text of the form host:number,host:number.

@@ -32,19 +32,22 @@ type Listener struct {
 	Name           string // in upper case
 	Protocol       Protocol
 	Host           string // a name or an address without brackets; "" is all interfaces
-	Port           int    // 0: a free one
+	Port           int32  // 0: a free one
 	Controller     bool   // one of controller.listener.names: not advertised to clients
 	InterBroker    bool   // brokers reach each other here
 	Optional       bool   // where Host's address family does not exist, the listener is left out: [::1] of the default
 	AdvertisedHost string // "": nothing was said and Host is all interfaces, so the machine's own name is meant
-	AdvertisedPort int    // 0: the port that was bound
+	AdvertisedPort int32  // 0: the port that was bound
 }
+
+// SecurityProtocol is the number of the listener's protocol, as requests carry it.
+func (l *Listener) SecurityProtocol() int16 { return int16(l.Protocol) }
 
 // Endpoint is one item of listeners or advertised.listeners: NAME://host:port.
 type Endpoint struct {
 	Name string // in upper case
 	Host string // without brackets; may be empty
-	Port int
+	Port int32
 }
 
 // String is NAME://host:port, with brackets around an IPv6 address.
@@ -53,7 +56,7 @@ func (e Endpoint) String() string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	return e.Name + "://" + host + ":" + strconv.Itoa(e.Port)
+	return e.Name + "://" + host + ":" + strconv.Itoa(int(e.Port))
 }
 
 // ParseEndpoints reads the value of listeners or advertised.listeners. Empty hosts and commas at the end are allowed. An item that
@@ -82,6 +85,9 @@ func listenerName(s string) bool {
 	}
 	return s != ""
 }
+
+// Listeners is s.Listeners(); s may be nil, for all defaults.
+func Listeners(s *Static) ([]Listener, error) { return s.Listeners() }
 
 // Listeners works out what to bind and what to advertise from listeners, advertised.listeners, listener.security.protocol.map,
 // controller.listener.names, inter.broker.listener.name and security.inter.broker.protocol. Resolve has checked that it can.

@@ -9,6 +9,8 @@ import (
 
 // Source is what one place sets: a properties file, the environment, the flags. The zero Source sets nothing.
 type Source struct {
+	Values map[string]string // what a properties file says, as it stands there; nil for other sources; not to be written to
+
 	entries []entry
 	kind    sourceKind
 }
@@ -35,7 +37,7 @@ func FromProperties(name string, text []byte) (Source, error) {
 	if err != nil {
 		return Source{}, fmt.Errorf("%s: %w", name, err)
 	}
-	s := Source{kind: kindFile}
+	s := Source{kind: kindFile, Values: p.Map()}
 	for _, key := range p.Keys() {
 		value, _ := p.Get(key)
 		s.entries = append(s.entries, entry{key: key, value: value, origin: name})
