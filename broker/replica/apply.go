@@ -41,20 +41,23 @@ func (m *Manager) sweep(img *controller.Image) {
 		return
 	}
 	m.swept = true
+	var idle []partition.ID
 	for _, d := range m.dirs {
-		m.removeStrays(d, img)
+		idle = m.removeStrays(d, img, idle)
 	}
+	m.visit(idle)
 }
 
-// removeStrays deletes the logs of topics that are not there any more, and of partitions that were given to other brokers.
-func (m *Manager) removeStrays(d *dir, img *controller.Image) {
+// removeStrays deletes the logs of topics that are not there any more, and of partitions that were given to other brokers. It adds the
+// others to idle.
+func (m *Manager) removeStrays(d *dir, img *controller.Image, idle []partition.ID) []partition.ID {
 	if d.store == nil {
-		return
+		return idle
 	}
 	names, err := d.store.Names()
 	if err != nil {
 		m.log.Error("logs could not be listed", "dir", d.Path, "err", err)
-		return
+		return idle
 	}
 	for _, name := range names {
 		id, ok := parseLogName(name)
@@ -64,7 +67,7 @@ func (m *Manager) removeStrays(d *dir, img *controller.Image) {
 		p := img.Partition(id.Topic, id.Partition)
 		if p != nil && indexOf(p.Replicas, m.cfg.NodeID) >= 0 {
 			d.note(name)
-			m.unvisited = append(m.unvisited, id)
+			idle = append(idle, id)
 			continue
 		}
 		if err := d.store.Remove(name); err != nil {
@@ -73,6 +76,7 @@ func (m *Manager) removeStrays(d *dir, img *controller.Image) {
 			m.log.Info("removed a log without a partition", "log", name, "dir", d.Path)
 		}
 	}
+	return idle
 }
 
 func configsChanged(delta *controller.Delta) bool {

@@ -379,6 +379,12 @@ func TestAcksAll(t *testing.T) {
 	if res.Ack == nil || done(res.Ack) || res.BaseOffset != 0 {
 		t.Fatalf("append %+v", res)
 	}
+	if r := b.m.ListOffset(id, 0, partition.ReadUncommitted, -1, true); r != noOffset(protocol.None) {
+		t.Fatalf("lookup finds what is not committed: %+v", r)
+	}
+	if r := b.m.ListOffset(id, 0, partition.ReadToEnd, -1, true); r.Offset != 0 {
+		t.Fatalf("lookup by a replica: %+v", r)
+	}
 	fetch := func(offset int64) {
 		var r partition.ReadResult
 		b.m.Read(id, &partition.ReadRequest{Offset: offset, MaxBytes: 1 << 20, Isolation: partition.ReadToEnd, OnlyLeader: true,

@@ -73,18 +73,18 @@ func (m *Manager) startTimers() {
 	m.every(ms("replica.high.watermark.checkpoint.interval.ms"), m.checkpoint)
 	m.every(ms("replica.lag.time.max.ms")/2, m.findLaggards)
 	m.every(ms("producer.id.expiration.check.interval.ms"), m.expireProducers)
-	m.visitAfter(visitFirst)
 }
 
-// visitAfter has the next log that was not used since the start looked at, one at a time and slowly: a start with 10,000 idle partitions
-// opens none of them at once.
-func (m *Manager) visitAfter(d time.Duration) {
+// visit has the logs that were not used since the start looked at, one at a time and slowly: a start with 10,000 idle partitions opens none
+// of them at once.
+func (m *Manager) visit(idle []partition.ID) {
 	t := &m.timers
 	t.mu.Lock()
 	i := len(t.set)
 	t.set = append(t.set, nil)
+	m.unvisited = idle
 	t.mu.Unlock()
-	m.visitNext(i, d)
+	m.visitNext(i, visitFirst)
 }
 
 func (m *Manager) visitNext(i int, d time.Duration) {
