@@ -59,42 +59,56 @@ func notNull[T any](v []T) []T {
 	return v
 }
 
-// tags writes tagged fields. Each is a number and a function that writes its value; numbers ascend.
-func (w *writer) tags(fields ...tag) {
+// tagged begins n tagged fields, which follow by the methods below with ascending numbers; fields with their defaults are left out.
+func (w *writer) tagged(n int) { w.uvarint(uint64(n)) }
+
+func (w *writer) tagInt8(number uint64, v int8) {
+	w.uvarint(number)
+	w.uvarint(1)
+	w.int8(v)
+}
+
+func (w *writer) tagInt32(number uint64, v int32) {
+	w.uvarint(number)
+	w.uvarint(4)
+	w.int32(v)
+}
+
+// tagInt32s writes an array that is not nil; nil is left out.
+func (w *writer) tagInt32s(number uint64, v []int32) {
+	if v != nil {
+		w.uvarint(number)
+		w.uvarint(uint64(uvarintSize(uint64(len(v))+1) + 4*len(v)))
+		w.int32s(v)
+	}
+}
+
+// tagUUIDs writes an array that is not nil; nil is left out.
+func (w *writer) tagUUIDs(number uint64, v []protocol.UUID) {
+	if v != nil {
+		w.uvarint(number)
+		w.uvarint(uint64(uvarintSize(uint64(len(v))+1) + 16*len(v)))
+		w.uuids(v)
+	}
+}
+
+func uvarintSize(v uint64) int {
+	n := 1
+	for ; v >= 0x80; v >>= 7 {
+		n++
+	}
+	return n
+}
+
+// count returns how many are true.
+func count(present ...bool) int {
 	n := 0
-	for _, f := range fields {
-		if f.write != nil {
+	for _, p := range present {
+		if p {
 			n++
 		}
 	}
-	w.uvarint(uint64(n))
-	for _, f := range fields {
-		if f.write == nil {
-			continue
-		}
-		var value writer
-		f.write(&value)
-		w.uvarint(f.number)
-		w.uvarint(uint64(len(value.b)))
-		w.b = append(w.b, value.b...)
-	}
-}
-
-type tag struct {
-	number uint64
-	write  func(*writer) // nil: the field has its default and is left out
-}
-
-// tagIf makes a tag that is written only if present.
-func tagIf(present bool, number uint64, write func(*writer)) tag {
-	if !present {
-		return tag{}
-	}
-	return tag{number, write}
-}
-
-func int32sTag(number uint64, v []int32) tag {
-	return tagIf(v != nil, number, func(w *writer) { w.int32s(v) })
+	return n
 }
 
 // reader reads Kafka's flexible encoding. After the first error every read gives zero, so decoders check once, at their end. No

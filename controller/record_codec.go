@@ -91,14 +91,14 @@ func (m *RegisterBrokerRecord) encode(w *writer) {
 		w.string(e.Host)
 		w.int16(int16(uint16(e.Port)))
 		w.int16(e.SecurityProtocol)
-		w.tags()
+		w.tagged(0)
 	}
 	w.uvarint(uint64(len(m.Features)) + 1)
 	for _, f := range m.Features {
 		w.string(f.Name)
 		w.int16(f.Min)
 		w.int16(f.Max)
-		w.tags()
+		w.tagged(0)
 	}
 	if m.Rack == "" {
 		w.uvarint(0)
@@ -107,7 +107,10 @@ func (m *RegisterBrokerRecord) encode(w *writer) {
 	}
 	w.bool(m.Fenced)
 	w.bool(m.ShuttingDown)
-	w.tags(tagIf(len(m.LogDirs) > 0, 0, func(w *writer) { w.uuids(m.LogDirs) }))
+	w.tagged(count(len(m.LogDirs) > 0))
+	if len(m.LogDirs) > 0 {
+		w.tagUUIDs(0, m.LogDirs)
+	}
 }
 
 func (m *RegisterBrokerRecord) decode(r *reader, version int16) {
@@ -151,7 +154,7 @@ func (m *RegisterBrokerRecord) decode(r *reader, version int16) {
 func (m *UnregisterBrokerRecord) encode(w *writer) {
 	w.int32(m.BrokerID)
 	w.int64(m.BrokerEpoch)
-	w.tags()
+	w.tagged(0)
 }
 
 func (m *UnregisterBrokerRecord) decode(r *reader, _ int16) {
@@ -162,7 +165,7 @@ func (m *UnregisterBrokerRecord) decode(r *reader, _ int16) {
 func (m *TopicRecord) encode(w *writer) {
 	w.string(m.Name)
 	w.uuid(m.TopicID)
-	w.tags()
+	w.tagged(0)
 }
 
 func (m *TopicRecord) decode(r *reader, _ int16) {
@@ -181,15 +184,12 @@ func (m *PartitionRecord) encode(w *writer) {
 	w.int32(m.LeaderEpoch)
 	w.int32(m.PartitionEpoch)
 	w.uuids(notNull(m.Directories))
-	if m.LeaderRecoveryState == 0 && m.ELR == nil && m.LastELR == nil {
-		w.uvarint(0)
-		return
+	w.tagged(count(m.LeaderRecoveryState != 0, m.ELR != nil, m.LastELR != nil))
+	if m.LeaderRecoveryState != 0 {
+		w.tagInt8(0, m.LeaderRecoveryState)
 	}
-	w.tags(
-		tagIf(m.LeaderRecoveryState != 0, 0, func(w *writer) { w.int8(m.LeaderRecoveryState) }),
-		int32sTag(1, m.ELR),
-		int32sTag(2, m.LastELR),
-	)
+	w.tagInt32s(1, m.ELR)
+	w.tagInt32s(2, m.LastELR)
 }
 
 func (m *PartitionRecord) decode(r *reader, version int16) {
@@ -225,7 +225,7 @@ func (m *ConfigRecord) encode(w *writer) {
 	} else {
 		w.string(*m.Value)
 	}
-	w.tags()
+	w.tagged(0)
 }
 
 func (m *ConfigRecord) decode(r *reader, _ int16) {
@@ -237,17 +237,21 @@ func (m *ConfigRecord) decode(r *reader, _ int16) {
 func (m *PartitionChangeRecord) encode(w *writer) {
 	w.int32(m.PartitionID)
 	w.uuid(m.TopicID)
-	w.tags(
-		int32sTag(0, m.ISR),
-		tagIf(m.Leader != NoLeaderChange, 1, func(w *writer) { w.int32(m.Leader) }),
-		int32sTag(2, m.Replicas),
-		int32sTag(3, m.Removing),
-		int32sTag(4, m.Adding),
-		tagIf(m.LeaderRecoveryState != -1, 5, func(w *writer) { w.int8(m.LeaderRecoveryState) }),
-		int32sTag(6, m.ELR),
-		int32sTag(7, m.LastELR),
-		tagIf(m.Directories != nil, 8, func(w *writer) { w.uuids(m.Directories) }),
-	)
+	w.tagged(count(m.ISR != nil, m.Leader != NoLeaderChange, m.Replicas != nil, m.Removing != nil, m.Adding != nil,
+		m.LeaderRecoveryState != -1, m.ELR != nil, m.LastELR != nil, m.Directories != nil))
+	w.tagInt32s(0, m.ISR)
+	if m.Leader != NoLeaderChange {
+		w.tagInt32(1, m.Leader)
+	}
+	w.tagInt32s(2, m.Replicas)
+	w.tagInt32s(3, m.Removing)
+	w.tagInt32s(4, m.Adding)
+	if m.LeaderRecoveryState != -1 {
+		w.tagInt8(5, m.LeaderRecoveryState)
+	}
+	w.tagInt32s(6, m.ELR)
+	w.tagInt32s(7, m.LastELR)
+	w.tagUUIDs(8, m.Directories)
 }
 
 func (m *PartitionChangeRecord) decode(r *reader, version int16) {
@@ -282,7 +286,7 @@ func (m *PartitionChangeRecord) decode(r *reader, version int16) {
 
 func (m *RemoveTopicRecord) encode(w *writer) {
 	w.uuid(m.TopicID)
-	w.tags()
+	w.tagged(0)
 }
 
 func (m *RemoveTopicRecord) decode(r *reader, _ int16) {
@@ -293,7 +297,7 @@ func (m *RemoveTopicRecord) decode(r *reader, _ int16) {
 func (m *FeatureLevelRecord) encode(w *writer) {
 	w.string(m.Name)
 	w.int16(m.Level)
-	w.tags()
+	w.tagged(0)
 }
 
 func (m *FeatureLevelRecord) decode(r *reader, _ int16) {
@@ -305,7 +309,7 @@ func (m *ProducerIDsRecord) encode(w *writer) {
 	w.int32(m.BrokerID)
 	w.int64(m.BrokerEpoch)
 	w.int64(m.NextProducerID)
-	w.tags()
+	w.tagged(0)
 }
 
 func (m *ProducerIDsRecord) decode(r *reader, _ int16) {
@@ -316,11 +320,16 @@ func (m *ProducerIDsRecord) decode(r *reader, _ int16) {
 func (m *BrokerRegistrationChangeRecord) encode(w *writer) {
 	w.int32(m.BrokerID)
 	w.int64(m.BrokerEpoch)
-	w.tags(
-		tagIf(m.Fenced != 0, 0, func(w *writer) { w.int8(m.Fenced) }),
-		tagIf(m.ShuttingDown != 0, 1, func(w *writer) { w.int8(m.ShuttingDown) }),
-		tagIf(len(m.LogDirs) > 0, 2, func(w *writer) { w.uuids(m.LogDirs) }),
-	)
+	w.tagged(count(m.Fenced != 0, m.ShuttingDown != 0, len(m.LogDirs) > 0))
+	if m.Fenced != 0 {
+		w.tagInt8(0, m.Fenced)
+	}
+	if m.ShuttingDown != 0 {
+		w.tagInt8(1, m.ShuttingDown)
+	}
+	if len(m.LogDirs) > 0 {
+		w.tagUUIDs(2, m.LogDirs)
+	}
 }
 
 func (m *BrokerRegistrationChangeRecord) decode(r *reader, version int16) {
@@ -340,12 +349,12 @@ func (m *BrokerRegistrationChangeRecord) decode(r *reader, version int16) {
 	})
 }
 
-func (*NoOpRecord) encode(w *writer)          { w.tags() }
+func (*NoOpRecord) encode(w *writer)          { w.tagged(0) }
 func (*NoOpRecord) decode(r *reader, _ int16) { r.tags(nil) }
 
 func (m *BootstrapRecord) encode(w *writer) {
 	w.string(m.ClusterID)
-	w.tags()
+	w.tagged(0)
 }
 
 func (m *BootstrapRecord) decode(r *reader, _ int16) {

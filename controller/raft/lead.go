@@ -50,7 +50,8 @@ type leader struct {
 	n        *Node
 	ctl      *controller.Controller
 	term     uint64
-	image    *controller.Image // with everything decided
+	image    *controller.Image // with everything decided but pending
+	pending  [][]controller.Record
 	inFlight int
 	flights  chan flight
 	landings chan landing
@@ -210,7 +211,7 @@ func (l *leader) decide(s *submission) {
 }
 
 func (l *leader) input(req kmsg.Request) controller.Input {
-	return controller.Input{NowMs: l.n.cfg.Now().UnixMilli(), Rand: l.n.cfg.Rand, Image: l.image, Request: req}
+	return controller.Input{NowMs: l.n.cfg.Now().UnixMilli(), Rand: l.n.cfg.Rand, Image: l.decided(), Request: req}
 }
 
 // indivisible says whether a request's records must be seen together. What brokers cause can be cut: the order is safe at every point.
@@ -248,16 +249,25 @@ func (l *leader) propose(f flight, atomic bool) {
 		f.futures = append(f.futures, l.n.raft.Apply(controller.AppendBatch(nil, l.term, part), applyTimeout))
 	}
 	if len(f.records) > 0 {
-		// The index is not known yet; brokers' epochs are the only thing that depends on it, see decide.
-		image, _, err := controller.Merge(l.image, f.records, l.image.Offset+1, int32(l.term))
-		if err != nil {
-			l.n.cfg.Logger.Error("metadata: the controller decided what does not fit", "error", err)
-		} else {
-			l.image = image
-		}
+		l.pending = append(l.pending, f.records)
 	}
 	l.inFlight++
 	l.flights <- f
+}
+
+// decided returns the image with everything decided. It merges what is under way only when somebody asks before it has landed.
+func (l *leader) decided() *controller.Image {
+	for _, records := range l.pending {
+		// The index is not known yet; brokers' epochs are the only thing that depends on it, see decide.
+		image, _, err := controller.Merge(l.image, records, l.image.Offset+1, int32(l.term))
+		if err != nil {
+			l.n.cfg.Logger.Error("metadata: the controller decided what does not fit", "error", err)
+			continue
+		}
+		l.image = image
+	}
+	l.pending = nil
+	return l.image
 }
 
 // drain takes the landings that are there. It returns false when one failed.
@@ -282,7 +292,7 @@ func (l *leader) landed(d landing) bool {
 	l.inFlight--
 	l.ctl.Applied(d.records, d.offset)
 	if l.inFlight == 0 {
-		l.image = l.n.machine.image.Load()
+		l.image, l.pending = l.n.machine.image.Load(), nil
 	}
 	l.n.maybeSnapshot()
 	return true

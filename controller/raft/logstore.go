@@ -61,21 +61,25 @@ func openLog(dir string, failed func(error)) (s *logStore, cut int64, err error)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, 0, err
 	}
-	if cut, err = repair(dir); err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", dir, err)
+	cut, err = repair(dir)
+	if err == nil {
+		err = s.open()
 	}
-	if err := s.open(); err != nil {
+	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", dir, err)
-	}
-	if err := syncDir(dir); err != nil {
-		s.log.Close()
-		return nil, 0, err
 	}
 	return s, cut, nil
 }
 
-// open opens the directory as it is and learns its bounds.
+// open opens the directory and learns its bounds. An empty directory gets its first file.
 func (s *logStore) open() error {
+	_, path, err := lastSegment(s.dir)
+	if err == nil && path == "" {
+		err = createSegment(s.dir, 1)
+	}
+	if err != nil {
+		return err
+	}
 	// A fresh value each time: the library writes into it.
 	log, err := wal.Open(s.dir, &wal.Options{SegmentSize: 1 << 40, SegmentCacheSize: 1, NoCopy: true, AllowEmpty: true})
 	if err != nil {

@@ -97,7 +97,10 @@ func finishTruncation(dir string) error {
 	if err != nil {
 		return err
 	}
-	return log.Close()
+	if err := log.Close(); err != nil {
+		return err
+	}
+	return syncDir(dir)
 }
 
 // lastSegment returns the last file of a log and the index that it begins with; path is "" if there is none.

@@ -35,6 +35,7 @@ type stableStore struct {
 
 	mu     sync.Mutex
 	values map[string][]byte
+	dirty  bool // values has what the file does not
 	broken error
 }
 
@@ -111,24 +112,31 @@ func encodeStable(values map[string][]byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// Set writes a value and returns when it is on the disk.
+// Raft's key of the term of its vote. Raft always sets it right before the vote itself, and acts when both are set.
+const keyLastVoteTerm = "LastVoteTerm"
+
+// Set writes a value and returns when it is on the disk; only the term of a vote waits for the vote, and takes its write.
 func (s *stableStore) Set(key, value []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
 		return s.stop(s.broken)
 	}
-	if old, ok := s.values[string(key)]; ok && slices.Equal(old, value) {
+	if old, ok := s.values[string(key)]; ok && slices.Equal(old, value) && !s.dirty {
 		return nil
 	}
 	values := maps.Clone(s.values)
 	values[string(key)] = slices.Clone(value)
+	if string(key) == keyLastVoteTerm {
+		s.values, s.dirty = values, true
+		return nil
+	}
 	if err := replaceFile(s.dir, stableName, encodeStable(values)); err != nil {
 		s.broken = err
 		s.failed(err)
 		return s.stop(err)
 	}
-	s.values = values
+	s.values, s.dirty = values, false
 	return nil
 }
 
