@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/config"
 	"weir/controller"
 	"weir/protocol"
 	"weir/protocol/record"
@@ -23,6 +24,14 @@ type Server struct {
 	Authorizer Authorizer
 	Now        func() time.Time
 	Log        *slog.Logger
+
+	Config   *config.Static // what the broker was started with; nil: all defaults
+	LeaderID func() int32   // the node that is the active controller, -1: not known here. May be nil
+	LogLevel *slog.LevelVar // of Log: the level of the one logger there is, "root". nil: it cannot be read or set
+
+	versions  versionsCache
+	producers producerIDs
+	created   creations
 }
 
 // Controller decides about metadata, on whatever node it is.

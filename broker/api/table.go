@@ -3,7 +3,28 @@ package api
 import "weir/protocol"
 
 // Table is the only registration of handlers, sorted by key. A key that is not in it is not advertised.
-var Table = []Row{}
+var Table = []Row{
+	{3, handle(metadata)},
+	{18, handle(apiVersions)},
+	{19, handle(createTopics)},
+	{20, handle(deleteTopics)},
+	{22, handle(initProducerID)},
+	{32, handle(describeConfigs)},
+	{33, handle(alterConfigs)},
+	{35, handle(describeLogDirs)},
+	{37, handle(createPartitions)},
+	{44, handle(incrementalAlterConfigs)},
+	{60, handle(describeCluster)},
+	{75, handle(describeTopicPartitions)},
+}
+
+// tableEntries is Entries for the handler of ApiVersions. It stands in the table itself: only through an interface is that not an
+// initialization cycle.
+var tableEntries interface{ entries() []*Entry } = registered{}
+
+type registered struct{}
+
+func (registered) entries() []*Entry { return Entries() }
 
 // Entry is a row of Table together with what the protocol says of its key.
 type Entry struct {
