@@ -33,7 +33,7 @@ func (r *Record) EachHeader(fn func(key, value []byte) bool) {
 	}
 }
 
-// maxRecords bounds what Records, FindTimestamp and the like decompress: a batch that was once let in is never that large.
+// maxIterate bounds what Records, FindTimestamp and the like decompress: a batch that was once let in is never that large.
 const maxIterate = 1 << 30
 
 // Records calls fn with each record of a whole batch, in order, until it returns false. It decompresses where it has to. Errors

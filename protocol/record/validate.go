@@ -87,7 +87,8 @@ const minLength = 14
 // makes producers split it.
 //
 // Differs from Kafka: it has no such bound. It appends plain batches whose offset deltas are not 0..n-1 as they are; here they get
-// the right ones. It does not look at the length field of compressed records; here a wrong one is INVALID_RECORD.
+// the right ones. It does not look at the length field of compressed records nor at the bits that a varint has too many; here
+// either is INVALID_RECORD.
 func Validate(recs []byte, o Options) (out []byte, set Set, verr *Error) {
 	b, verr := onlyBatch(recs, &o)
 	if verr != nil {
@@ -344,8 +345,8 @@ func (s *scan) rebuild(o *Options, data []byte, target Codec) (Batch, *Error) {
 	if recode {
 		// These Kafka finds out when it writes a batch anew, and then only, by exceptions that have no code.
 		switch pid := s.b.ProducerID(); {
-		case pid == -1 && s.b.Transactional() || pid != -1 && s.b.ProducerEpoch() == -1:
-			return nil, refuse(protocol.UnknownServerError, "producer id %d, epoch %d", pid, s.b.ProducerEpoch())
+		case pid == -1 && s.b.Transactional() || pid != -1 && (s.b.ProducerEpoch() == -1 || s.b.BaseSequence() < 0 && !s.b.Control()):
+			return nil, refuse(protocol.UnknownServerError, "producer id %d, epoch %d, sequence %d", pid, s.b.ProducerEpoch(), s.b.BaseSequence())
 		case s.min < -1:
 			return nil, refuse(protocol.UnknownServerError, "timestamp %d", s.min)
 		case target == s.b.Codec():
