@@ -1,8 +1,10 @@
 package wal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -25,7 +27,8 @@ import (
 //	the file of the checkpoint                scanned from there; from its beginning where the checkpoint does not fit
 //	files after it                            scanned
 //	the first bad byte at or after it         the file is cut there, all later files are removed
-//	a file missing at or after it             as a bad byte: later files are removed
+//	a file missing at or after it             as a bad byte: later files are removed; but where the next file begins at or below
+//	                                          the log start, those before are what a crash left of a retention, and go
 //	no checkpoint, or a damaged one           every file is scanned
 //
 // Nothing needs to be synced here: until the next sync the log is no more durable than it was.
@@ -230,11 +233,18 @@ func (r *recovery) loadFiles(files []uint64) error {
 	if !slices.Contains(files, r.pos.segment) {
 		r.pos = position{}
 	}
+	first := 0 // of the files that are still there
 	for i, index := range files {
 		durable := index < r.pos.segment
 		if i > 0 && index != r.index {
 			l.dir.log.Warn("data files are not contiguous", "log", l.name, "file", index, "expected", r.index)
-			if !durable && index != r.pos.segment {
+			switch {
+			case r.belowStart(index):
+				if err := r.removeFrom(files[first:i]); err != nil {
+					return err
+				}
+				r.segs, r.next, first = nil, 0, i
+			case !durable && index != r.pos.segment:
 				return r.removeFrom(files[i:])
 			}
 		}
@@ -260,10 +270,26 @@ func (r *recovery) loadFiles(files []uint64) error {
 	return l.createFile(r.index)
 }
 
+// belowStart says whether all that lies before the file index is below the log start: what a crash left of a retention.
+func (r *recovery) belowStart(index uint64) bool {
+	f, err := r.log.dir.fs.OpenFile(r.log.walPath()+"/"+segmentName(index), os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var b [maxPrefix + record.HeaderSize]byte
+	got, err := f.ReadAt(b[:], 0)
+	if err != nil && err != io.EOF {
+		return false
+	}
+	_, n := binary.Uvarint(b[:min(got, maxPrefix)])
+	return n > 0 && got-n >= 8 && record.Batch(b[n:]).BaseOffset() <= r.st.start
+}
+
 // removeFrom removes files that come after a cut, the last first: what remains is contiguous at any moment.
 func (r *recovery) removeFrom(files []uint64) error {
 	for i := len(files) - 1; i >= 0; i-- {
-		r.log.dir.log.Warn("removing what was written after a torn file", "log", r.log.name, "file", files[i])
+		r.log.dir.log.Warn("removing a data file that does not belong to the log", "log", r.log.name, "file", files[i])
 		if err := r.log.dir.fs.Remove(r.log.walPath() + "/" + segmentName(files[i])); err != nil {
 			return err
 		}

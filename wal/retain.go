@@ -97,8 +97,16 @@ func (l *Log) Retain(r Retention) (removed bool, err error) {
 	}
 	gone := l.cutFront(n)
 	l.mu.Unlock()
-	if err := l.dir.journal.put(map[string]state{l.name: l.stateNow()}); err != nil {
-		l.dir.log.Warn("checkpoint after retention", "log", l.name, "err", err) // the files say it too
+	// First the start, durably: a crash may take any of the removed names back.
+	err = l.dir.journal.put(map[string]state{l.name: l.stateNow()})
+	if err == nil {
+		err = l.dir.journal.sync()
+	}
+	if err != nil {
+		if !isSpace(err) {
+			return true, l.dir.fail("retention of "+l.path, err)
+		}
+		l.dir.log.Warn("checkpoint before retention", "log", l.name, "err", err) // the files say it too
 	}
 	return l.start.Load() > before, l.dir.fail("retention of "+l.path, l.unlinkSegments(gone))
 }

@@ -102,7 +102,8 @@ func (l *Log) removeSnapshots(offsets []int64) error {
 	return nil
 }
 
-// dropSnapshotsAbove removes those of offsets that are no more.
+// dropSnapshotsAbove removes those of offsets that are no more, durably: one that came back after a crash would be taken for the
+// state of what was appended instead.
 func (l *Log) dropSnapshotsAbove(end int64) error {
 	all, err := l.snapshots()
 	if err != nil {
@@ -112,5 +113,11 @@ func (l *Log) dropSnapshotsAbove(end int64) error {
 	if found {
 		i++
 	}
-	return l.removeSnapshots(all[i:])
+	if i == len(all) {
+		return nil
+	}
+	if err := l.removeSnapshots(all[i:]); err != nil {
+		return err
+	}
+	return l.dir.fail("drop snapshots of "+l.path, syncOrNil(l.dir.fs.SyncDir(l.path)))
 }

@@ -80,7 +80,7 @@ func (l *Log) syncFiles() error {
 	end := l.end.Load() // before the view: the view then holds the segment that end is in
 	segs := l.view.Load().segs
 	first := len(segs)
-	for first > 0 && segs[first-1].syncedTo.Load() < segs[first-1].size.Load() {
+	for first > 0 && !segs[first-1].durable() {
 		first--
 	}
 	for _, s := range segs[first:] {
@@ -95,9 +95,18 @@ func (l *Log) syncFiles() error {
 	return nil
 }
 
+// durable says that the segment, and so those before it, need no sync. Of an empty one that says nothing.
+func (s *segment) durable() bool {
+	size := s.size.Load()
+	return size > 0 && s.syncedTo.Load() >= size
+}
+
 // sync makes what is published of the segment durable. A segment that retention removed meanwhile needs none.
 func (s *segment) sync() error {
 	size := s.size.Load()
+	if size == 0 {
+		return nil
+	}
 	f, err := s.acquire()
 	if errors.Is(err, errGone) {
 		return nil

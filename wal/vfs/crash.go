@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // tracker knows what is durable: bytes per file, by inode so that renames do not matter, and names per directory.
@@ -15,7 +16,7 @@ type tracker struct {
 	shadow string
 
 	mu      sync.Mutex
-	sizes   map[string]int64  // bytes of a file that were synced
+	sizes   map[uint64]int64  // bytes of a file that were synced, by inode
 	fresh   map[string]bool   // names that were made since their directory was synced
 	buried  map[string]string // names that were removed or replaced since then, and where the file is kept
 	counter int
@@ -23,32 +24,40 @@ type tracker struct {
 
 func (t *tracker) init(shadow string) {
 	t.shadow = shadow
-	t.sizes, t.fresh, t.buried = map[string]int64{}, map[string]bool{}, map[string]string{}
+	t.sizes, t.fresh, t.buried = map[uint64]int64{}, map[string]bool{}, map[string]string{}
 }
 
-func (t *tracker) created(name string) {
+func inode(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
+
+// create notes a name that make is to make, if it is not there.
+func (t *tracker) create(name string, make func() error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, err := os.Lstat(name); err != nil {
-		t.fresh[name] = true
-		delete(t.sizes, name)
+	_, missing := os.Lstat(name)
+	if err := make(); err != nil || missing == nil {
+		return err
 	}
+	t.fresh[name] = true
+	if info, err := os.Lstat(name); err == nil {
+		delete(t.sizes, inode(info)) // of a file that is gone
+	}
+	return nil
 }
 
 func (t *tracker) truncated(name string, size int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if old, ok := t.sizes[name]; ok {
-		t.sizes[name] = min(old, size)
+	if info, err := os.Lstat(name); err == nil {
+		if old, ok := t.sizes[inode(info)]; ok {
+			t.sizes[inode(info)] = min(old, size)
+		}
 	}
 }
 
-func (t *tracker) synced(name string, info fs.FileInfo) {
+func (t *tracker) synced(info fs.FileInfo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now, err := os.Stat(name); err == nil && os.SameFile(now, info) {
-		t.sizes[name] = info.Size()
-	}
+	t.sizes[inode(info)] = info.Size()
 }
 
 func (t *tracker) bury(name string) {
@@ -62,7 +71,6 @@ func (t *tracker) bury(name string) {
 	to := filepath.Join(t.shadow, fmt.Sprint(t.counter))
 	if os.Link(name, to) == nil {
 		t.buried[name] = to
-		t.sizes[to] = t.sizes[name]
 	}
 }
 
@@ -73,7 +81,6 @@ func (t *tracker) removed(name string, remove func() error) error {
 	err := remove()
 	if err == nil {
 		delete(t.fresh, name)
-		delete(t.sizes, name)
 	}
 	return err
 }
@@ -84,13 +91,6 @@ func (t *tracker) renamed(from, to string, rename func() error) error {
 	t.bury(to)
 	if err := rename(); err != nil {
 		return err
-	}
-	delete(t.sizes, to)
-	for name, size := range t.sizes {
-		if moved, ok := under(name, from, to); ok {
-			delete(t.sizes, name)
-			t.sizes[moved] = size
-		}
 	}
 	for name := range t.fresh {
 		if moved, ok := under(name, from, to); ok {
@@ -123,7 +123,6 @@ func (t *tracker) syncedDir(dir string) {
 	for name, kept := range t.buried {
 		if filepath.Dir(name) == dir {
 			os.Remove(kept)
-			delete(t.sizes, kept)
 			delete(t.buried, name)
 		}
 	}
@@ -140,7 +139,7 @@ func (f *Fault) Settle(root string) error {
 		}
 		info, err := e.Info()
 		if err == nil {
-			t.sizes[name] = info.Size()
+			t.sizes[inode(info)] = info.Size()
 		}
 		return err
 	})
@@ -207,7 +206,11 @@ func (g *image) file(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if safe := int(min(g.t.sizes[from], int64(len(data)))); safe < len(data) {
+	info, err := os.Lstat(from)
+	if err != nil {
+		return err
+	}
+	if safe := int(min(g.t.sizes[inode(info)], int64(len(data)))); safe < len(data) {
 		at := safe + g.rnd.IntN(len(data)-safe+1)
 		switch g.rnd.IntN(4) {
 		case 0: // nothing is lost

@@ -135,15 +135,22 @@ func (f *Fault) OpenFile(name string, flag int, perm fs.FileMode) (File, error) 
 	if err := f.before(kind, name); err != nil {
 		return nil, err
 	}
-	if flag&os.O_CREATE != 0 {
-		f.track.created(name)
-	}
-	file, err := f.fs.OpenFile(name, flag, perm)
-	if err != nil {
-		return nil, err
-	}
 	if flag&os.O_TRUNC != 0 {
 		f.track.truncated(name, 0)
+	}
+	var file File
+	open := func() (err error) {
+		file, err = f.fs.OpenFile(name, flag, perm)
+		return err
+	}
+	var err error
+	if kind == Create {
+		err = f.track.create(name, open)
+	} else {
+		err = open()
+	}
+	if err != nil {
+		return nil, err
 	}
 	return &faultFile{File: file, fault: f, name: name}, nil
 }
@@ -182,13 +189,14 @@ func (f *Fault) MkdirAll(name string, perm fs.FileMode) error {
 	if err := f.before(Mkdir, name); err != nil {
 		return err
 	}
-	for dir := name; ; dir = filepath.Dir(dir) {
-		if _, err := f.fs.Stat(dir); err == nil || dir == filepath.Dir(dir) {
-			break
+	if parent := filepath.Dir(name); parent != name {
+		if _, err := f.fs.Stat(parent); err != nil {
+			if err := f.MkdirAll(parent, perm); err != nil {
+				return err
+			}
 		}
-		f.track.created(dir)
 	}
-	return f.fs.MkdirAll(name, perm)
+	return f.track.create(name, func() error { return f.fs.MkdirAll(name, perm) })
 }
 
 // ReadDir implements FS.
@@ -286,7 +294,7 @@ func (f *faultFile) Sync() error {
 	if err := f.File.Sync(); err != nil {
 		return err
 	}
-	f.fault.track.synced(f.name, info)
+	f.fault.track.synced(info)
 	return nil
 }
 
