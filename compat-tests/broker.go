@@ -75,26 +75,16 @@ func Start(t testing.TB, settings ...string) *Broker {
 	return b
 }
 
-// StartKafka runs Apache Kafka of that version for the test, whatever broker is under test.
-func StartKafka(t testing.TB, version string, settings ...string) *Broker {
-	t.Helper()
-	b, err := launchKafka(t.TempDir(), version, settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.end)
-	return b
-}
-
 var shared struct {
 	sync.Mutex
 	broker *Broker
-	dir    string
+	all    []*Broker // that Main ends
+	dirs   []string
 }
 
 // Shared is one broker for all tests of a package that neither stop nor configure it: started by the first who asks, stopped by
 // Main.
-func Shared(t testing.TB) *Broker {
+func Shared(t testing.TB, settings ...string) *Broker {
 	t.Helper()
 	shared.Lock()
 	defer shared.Unlock()
@@ -103,32 +93,46 @@ func Shared(t testing.TB) *Broker {
 	}
 	if addr := os.Getenv(envExternal); addr != "" {
 		shared.broker = &Broker{Addr: addr, kind: foreign}
-		return shared.broker
+	} else {
+		shared.broker = keep(t, func(dir string) (*Broker, error) { return launch(dir, settings) })
 	}
+	return shared.broker
+}
+
+// SharedKafka starts Apache Kafka of that version, whatever broker is under test, for as long as the package's tests run.
+func SharedKafka(t testing.TB, version string, settings ...string) *Broker {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	return keep(t, func(dir string) (*Broker, error) { return launchKafka(dir, version, settings) })
+}
+
+func keep(t testing.TB, start func(dir string) (*Broker, error)) *Broker {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "weir-compat-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared.dir = dir
-	b, err := launch(dir, nil)
+	shared.dirs = append(shared.dirs, dir)
+	b, err := start(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared.broker = b
+	shared.all = append(shared.all, b)
 	return b
 }
 
-// Main runs a package's tests and stops the shared broker after them.
+// Main runs a package's tests and ends the shared brokers after them.
 func Main(m *testing.M) {
 	code := m.Run()
-	if shared.broker != nil {
-		shared.broker.end()
+	for _, b := range shared.all {
+		b.end()
 		if code != 0 {
-			fmt.Fprintf(os.Stderr, "end of the shared broker's log:\n%s\n", shared.broker.logTail(40))
+			fmt.Fprintf(os.Stderr, "end of the shared broker's log:\n%s\n", b.logTail(40))
 		}
 	}
-	if shared.dir != "" {
-		os.RemoveAll(shared.dir)
+	for _, dir := range shared.dirs {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
