@@ -62,7 +62,8 @@ func (c *Controller) nextState(m *Image, b *Broker, s *session, q *kmsg.BrokerHe
 		switch {
 		case q.WantShutdown:
 			return stateShutDown
-		case !q.WantFence && q.CurrentMetadataOffset >= b.Epoch:
+		case !q.WantFence && q.CurrentMetadataOffset >= b.Epoch && !b.ShuttingDown:
+			// One that was shutting down and then fenced does not come back but as a new incarnation.
 			return stateUnfenced
 		}
 		return stateFenced
