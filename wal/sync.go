@@ -44,7 +44,7 @@ func (l *Log) Sync(upTo int64) error {
 	f.busy = true
 	f.mu.Unlock()
 	defer l.releaseSync()
-	return l.syncFiles()
+	return l.syncFiles(l.end.Load())
 }
 
 func (l *Log) usable() error {
@@ -74,16 +74,19 @@ func (l *Log) releaseSync() {
 	f.mu.Unlock()
 }
 
-// syncFiles makes all that is published now durable: segments from the oldest on, then names. The caller is busy.
-func (l *Log) syncFiles() error {
+// syncFiles makes all below end durable: segments from the oldest on, then names. The caller is busy, and took end from the log
+// before: the view then holds the segment that end is in.
+func (l *Log) syncFiles(end int64) error {
 	d := l.dir
-	end := l.end.Load() // before the view: the view then holds the segment that end is in
 	segs := l.view.Load().segs
 	first := len(segs)
 	for first > 0 && !segs[first-1].durable() {
 		first--
 	}
 	for _, s := range segs[first:] {
+		if s.base >= end {
+			break
+		}
 		if err := s.sync(); err != nil {
 			return d.fail("sync "+l.path, err)
 		}
@@ -186,10 +189,13 @@ func (l *Log) seal() error {
 	f.mu.Unlock()
 	segs := l.view.Load().segs
 	tail := segs[len(segs)-1]
-	if err := l.Sync(tail.base); err != nil {
-		return err
+	release := l.holdSync()
+	err := l.usable()
+	if err == nil {
+		err = l.syncFiles(tail.base)
 	}
-	if err := l.usable(); err != nil {
+	release()
+	if err != nil {
 		return err
 	}
 	if err := l.writeSidecars(segs[:len(segs)-1]); err != nil {
@@ -264,7 +270,7 @@ func (l *Log) finish() error {
 	if err := l.mend(); err != nil {
 		return l.dir.fail("stop "+l.path, err)
 	}
-	if err := l.syncFiles(); err != nil {
+	if err := l.syncFiles(l.end.Load()); err != nil {
 		return err
 	}
 	segs := l.view.Load().segs

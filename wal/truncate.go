@@ -309,7 +309,7 @@ func (l *Log) finishCut(p pendingCut) error {
 			return err
 		}
 	}
-	if err := l.syncFiles(); err != nil {
+	if err := l.syncFiles(l.end.Load()); err != nil {
 		return err
 	}
 	if err := l.dir.fs.Remove(l.path + "/" + cutName); err != nil {
