@@ -149,7 +149,10 @@ func (c *Controller) editResource(m *Image, e *configEdit) ([]Record, outcome) {
 	if o := c.checkSettings(m, e.resource, set); o.failed() {
 		return nil, o
 	}
-	return records, m.checkExists(e.resource)
+	if o := m.checkExists(e.resource); o.failed() {
+		return nil, o
+	}
+	return records, outcome{}
 }
 
 // check is what Kafka's broker looks at before the controller does.
