@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
 	compat "weir-compat"
 )
 
@@ -97,7 +98,7 @@ func compare(t *testing.T, kafka, ours *session) {
 			t.Fatalf("the case went another way after %q", a.what)
 		}
 		b := ours.answers[i]
-		step := fmt.Sprintf("%s (%s v%d)", a.what, nameOf(a.key), a.version)
+		step := fmt.Sprintf("%s (%s v%d)", a.what, kmsg.NameForKey(a.key), a.version)
 		for _, d := range differences(step, render(a, kafka.prefix, kafka.ids), render(b, ours.prefix, ours.ids)) {
 			if !allowed(d, a.key) {
 				found = append(found, d)

@@ -5,6 +5,8 @@
 #   kafka.sh broker VERSION DIR PORT CONTROLLER_PORT [KEY=VALUE]...
 #                                         run one broker on 127.0.0.1:PORT with its data in DIR, in the foreground and in place of
 #                                         this shell: the caller's child is the broker. An empty DIR is formatted first.
+#   kafka.sh format VERSION DIR PORT CONTROLLER_PORT [KEY=VALUE]...
+#                                         only prepare an empty DIR, for a start that is timed
 #   kafka.sh tool CLASS ARGUMENT...       run a tool, for example org.apache.kafka.tools.TopicCommand --bootstrap-server ... --list
 #
 # WEIR_KAFKA_JARS   where the jars live (default ~/.cache/weir-kafka, one folder a version)
@@ -17,7 +19,7 @@ cache=${WEIR_KAFKA_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/weir-kafka}
 tools_version=4.3.1
 
 usage() {
-  sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
 
@@ -39,9 +41,10 @@ run_java() {
   exec java -Djava.awt.headless=true -Dlog4j2.configurationFile="$here/log4j2.xml" "$@"
 }
 
-broker() {
+# prepare VERSION DIR PORT CONTROLLER_PORT [KEY=VALUE]...: leaves the jars in $folder and the data directory formatted.
+prepare() {
   [ $# -ge 4 ] || usage
-  local folder dir=$2 port=$3 controller=$4
+  local dir=$2 port=$3 controller=$4
   folder=$(jars "$1")
   shift 4
   mkdir -p "$dir"
@@ -59,7 +62,11 @@ broker() {
     (run_java -cp "$folder/*" kafka.tools.StorageTool format -t V2VpckNvbXBhdFRlc3RzMQ -c "$dir/server.properties") > "$dir/format.log" 2>&1 ||
       { cat "$dir/format.log" >&2; exit 1; }
   fi
-  local heap=${KAFKA_HEAP:-1G}
+}
+
+broker() {
+  prepare "$@"
+  local dir=$2 heap=${KAFKA_HEAP:-1G}
   # The options of Kafka's own start script, so that a measurement beside it is fair.
   run_java -Xmx"$heap" -Xms"$heap" -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 \
     -XX:+ExplicitGCInvokesConcurrent -Dkafka.log.level="${KAFKA_LOG_LEVEL:-warn}" -cp "$folder/*" kafka.Kafka "$dir/server.properties"
@@ -75,6 +82,7 @@ tool() {
 case "${1:-}" in
   jars) [ $# -eq 2 ] || usage; jars "$2" ;;
   broker) shift; broker "$@" ;;
+  format) shift; prepare "$@" ;;
   tool) shift; tool "$@" ;;
   *) usage ;;
 esac

@@ -1,5 +1,0 @@
-package differential
-
-import "github.com/twmb/franz-go/pkg/kmsg"
-
-func nameOf(key int16) string { return kmsg.NameForKey(key) }
