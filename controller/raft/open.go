@@ -23,7 +23,7 @@ func (n *Node) open() (err error) {
 	}
 	stable, exists, err := openStable(c.Dir, n.fail)
 	if err != nil {
-		return err
+		return tooNew(err)
 	}
 	logDir := filepath.Join(c.Dir, "log")
 	log, cut, err := openLog(logDir, n.fail)
