@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/broker/fetch"
 	"weir/config"
 	"weir/controller"
 	"weir/protocol"
@@ -21,6 +22,10 @@ type Server struct {
 	Image      func() *controller.Image // the newest published image; never nil
 	Controller Controller
 	Replicas   Replicas
+	Sessions   *fetch.Cache // of incremental fetches
+
+	FetchMaxBytes int32 // fetch.max.bytes
+
 	Authorizer Authorizer
 	Now        func() time.Time
 	Log        *slog.Logger

@@ -4,11 +4,16 @@ import "weir/protocol"
 
 // Table is the only registration of handlers, sorted by key. A key that is not in it is not advertised.
 var Table = []Row{
+	{0, handle(produce)},
+	{1, handle(fetchRecords)},
+	{2, handle(listOffsets)},
 	{3, handle(metadata)},
 	{18, handle(apiVersions)},
 	{19, handle(createTopics)},
 	{20, handle(deleteTopics)},
+	{21, handle(deleteRecords)},
 	{22, handle(initProducerID)},
+	{23, handle(offsetForLeaderEpoch)},
 	{32, handle(describeConfigs)},
 	{33, handle(alterConfigs)},
 	{35, handle(describeLogDirs)},

@@ -1,0 +1,183 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"weir/broker/replica"
+	"weir/config"
+	"weir/controller/raft"
+	"weir/protocol"
+	"weir/wal/vfs"
+)
+
+// Config is what a broker is started with. The zero value is a broker as `weir broker` starts it without any setting.
+type Config struct {
+	Settings *config.Static // nil: all defaults
+	Logger   *slog.Logger   // nil: slog.Default()
+
+	// What the broker has of the world; nil is the real one.
+	Now    func() time.Time
+	Rand   func(b []byte) // fills b with random bytes: topic ids, cluster ids, session ids
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Listen func(network, address string) (net.Listener, error)
+	FS     vfs.FS
+}
+
+// Broker is one running broker. Its methods may be called by any goroutine.
+type Broker struct {
+	cfg       Config
+	log       *slog.Logger
+	static    *config.Static
+	clusterID string
+	nodeID    int32
+	listeners []*listener
+	endpoints []config.Listener // advertised, with the ports that were taken
+	dirs      []*dir
+	node      *raft.Node
+	replicas  *replica.Manager
+	server    *server
+	membering *lifecycle
+
+	close  sync.Once
+	closed chan struct{}
+	err    error
+	failed chan error // a fault that ends the broker: the metadata directory is gone
+}
+
+// Start starts a broker and returns when it serves. The error is one line that names what is wrong and where. ctx bounds the start
+// only; Close ends the broker.
+func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
+	cfg.fill()
+	b := &Broker{cfg: cfg, log: cfg.Logger, static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			b.stop()
+		}
+	}()
+	if err := b.listen(); err != nil {
+		return nil, err
+	}
+	if err := b.openDirs(); err != nil {
+		return nil, err
+	}
+	if err := b.startMetadata(ctx); err != nil {
+		return nil, err
+	}
+	b.node.Subscribe(b.replicas.Apply)
+	if err := b.register(ctx); err != nil {
+		return nil, err
+	}
+	b.serve()
+	go b.watch()
+	return b, nil
+}
+
+// Addr returns the address of the first listener for clients, host:port, as it is listened on.
+func (b *Broker) Addr() string {
+	for _, l := range b.listeners {
+		if !l.controller {
+			return l.Addr().String()
+		}
+	}
+	return ""
+}
+
+// NodeID returns node.id.
+func (b *Broker) NodeID() int32 { return b.nodeID }
+
+// ClusterID returns the id of the cluster that the broker belongs to.
+func (b *Broker) ClusterID() string { return b.clusterID }
+
+// Ready says in words what was started: "broker 1 on PLAINTEXT://localhost:9092, cluster <id>, data ./data".
+func (b *Broker) Ready() string {
+	var on []string
+	for _, e := range b.endpoints {
+		if e.Controller {
+			continue
+		}
+		u := e.Name + "://" + net.JoinHostPort(e.AdvertisedHost, fmt.Sprint(e.AdvertisedPort))
+		if len(on) == 0 || on[len(on)-1] != u {
+			on = append(on, u)
+		}
+	}
+	return fmt.Sprintf("broker %d on %s, cluster %s, data %s", b.nodeID, strings.Join(on, ","), b.clusterID, strings.Join(b.static.LogDirs(), ","))
+}
+
+// Close stops the broker: clients are disconnected, logs are synced. It returns when all is written, and may be called more than
+// once.
+func (b *Broker) Close() error {
+	b.close.Do(func() {
+		b.err = b.stop()
+		close(b.closed)
+	})
+	<-b.closed
+	return b.err
+}
+
+// Wait returns when the broker has been closed, or has ended because its metadata directory failed.
+func (b *Broker) Wait() error {
+	select {
+	case <-b.closed:
+		return b.err
+	case err := <-b.failed:
+		b.failed <- err
+		return errors.Join(err, b.Close())
+	}
+}
+
+// watch ends what only Close would end otherwise.
+func (b *Broker) watch() {
+	select {
+	case <-b.closed:
+	case err := <-b.failed:
+		b.failed <- err
+		b.log.Error("the broker stops", "error", err.Error())
+		b.Close()
+	}
+}
+
+// stop takes down what there is, in the order in which things depend on each other.
+func (b *Broker) stop() error {
+	var errs []error
+	for _, l := range b.listeners {
+		l.Close()
+	}
+	if b.membering != nil {
+		b.membering.stop()
+	}
+	if b.server != nil {
+		b.server.close()
+	}
+	if b.node != nil {
+		errs = append(errs, b.node.Close())
+	}
+	if b.replicas != nil {
+		errs = append(errs, b.replicas.Close())
+	}
+	for _, d := range b.dirs {
+		if d.lock != nil {
+			errs = append(errs, d.lock.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// random returns a random UUID whose text does not begin with a dash, as Kafka's Uuid.randomUuid does for the sake of command lines.
+func (c *Config) random() protocol.UUID {
+	for {
+		var u protocol.UUID
+		c.Rand(u[:])
+		u[6] = u[6]&0x0f | 0x40 // version 4
+		u[8] = u[8]&0x3f | 0x80 // variant 2
+		if !strings.HasPrefix(u.String(), "-") {
+			return u
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"weir/broker/replica"
+	"weir/protocol"
+	"weir/wal"
+)
+
+// dir is one directory of log.dirs, or metadata.log.dir where that is another.
+type dir struct {
+	path  string
+	id    protocol.UUID
+	fresh bool      // it has no meta.properties yet
+	lock  io.Closer // of a directory for metadata only; others are locked by wal
+	err   error     // why it is offline from the start
+}
+
+// metadataName is the directory, below metadata.log.dir, that the metadata lives in.
+const metadataName = "__cluster_metadata"
+
+// openDirs finds out whose the log directories are, opens and locks them, and claims those that are nobody's. A broken directory goes
+// offline, but not that of the metadata, and not the last one. The cluster id is settled: that of the directories, or the
+// configured one, or a new one.
+func (b *Broker) openDirs() error {
+	b.clusterID = b.static.ClusterID()
+	metaPath := filepath.Clean(b.static.MetadataLogDir())
+	logs := b.static.LogDirs()
+	for _, path := range logs {
+		b.dirs = append(b.dirs, &dir{path: filepath.Clean(path)})
+	}
+	if b.dirAt(metaPath) == nil {
+		b.dirs = append(b.dirs, &dir{path: metaPath})
+	}
+	for _, d := range b.dirs {
+		if err := b.peek(d); err != nil {
+			return err
+		}
+	}
+	if b.clusterID == "" {
+		b.clusterID = b.cfg.random().String()
+	}
+	if len(b.dirs) > len(logs) {
+		if err := b.openMetadataDir(b.dirs[len(logs)]); err != nil {
+			return err
+		}
+	}
+	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.log, Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged}
+	for _, d := range b.dirs[:len(logs)] {
+		rc.Dirs = append(rc.Dirs, replica.DirConfig{Path: d.path, ID: d.id})
+	}
+	var err error
+	if b.replicas, err = replica.Open(rc); err != nil {
+		return err
+	}
+	if d := b.dirAt(metaPath); d.err != nil {
+		return fmt.Errorf("the directory of the metadata: %w", d.err)
+	}
+	return nil
+}
+
+func (b *Broker) dirAt(path string) *dir {
+	for _, d := range b.dirs {
+		if d.path == filepath.Clean(path) {
+			return d
+		}
+	}
+	return nil
+}
+
+// peek reads whose directory it is, before it is locked. The first that knows the cluster's id settles it for all.
+func (b *Broker) peek(d *dir) error {
+	m, ok, err := readMeta(b.cfg.FS, d.path)
+	if err != nil {
+		d.err = err
+		return nil
+	}
+	if !ok {
+		d.fresh, d.id = true, b.cfg.random()
+		return nil
+	}
+	if err := m.agree(d.path, b.clusterID, b.nodeID); err != nil {
+		return err
+	}
+	b.clusterID, d.id = m.ClusterID, m.DirectoryID
+	return nil
+}
+
+// openStore opens a log directory for the replica manager.
+func (b *Broker) openStore(c replica.DirConfig, o wal.Options) (replica.Store, error) {
+	d := b.dirAt(c.Path)
+	if d.err != nil {
+		return nil, d.err
+	}
+	s, err := replica.OpenWAL(c, o)
+	if err == nil {
+		if err = b.claim(d); err != nil {
+			s.Close()
+		}
+	}
+	if err != nil {
+		d.err = err
+		return nil, err
+	}
+	return s, nil
+}
+
+// claim writes meta.properties into a locked directory that has none. Another broker may have done so before the lock was ours.
+func (b *Broker) claim(d *dir) error {
+	if !d.fresh {
+		return nil
+	}
+	if _, ok, err := readMeta(b.cfg.FS, d.path); ok || err != nil {
+		return fmt.Errorf("log directory %s was claimed by another broker just now", d.path)
+	}
+	d.fresh = false
+	return writeMeta(b.cfg.FS, d.path, meta{ClusterID: b.clusterID, NodeID: b.nodeID, DirectoryID: d.id})
+}
+
+// openMetadataDir opens and locks a directory that holds nothing but the metadata.
+func (b *Broker) openMetadataDir(d *dir) error {
+	if d.err != nil {
+		return fmt.Errorf("the directory of the metadata: %w", d.err)
+	}
+	if err := b.cfg.FS.MkdirAll(d.path, 0o755); err != nil {
+		return fmt.Errorf("the directory of the metadata, %s: %w", d.path, rootCause(err))
+	}
+	var err error
+	if d.lock, err = b.cfg.FS.Lock(filepath.Join(d.path, ".lock")); err != nil {
+		return fmt.Errorf("the directory of the metadata, %s: %w", d.path, err)
+	}
+	return b.claim(d)
+}
+
+// dirsChanged is called when a log directory went offline or came back. The loss of the metadata's directory ends the broker, as
+// Kafka does; a full disk does not, for it may have space again.
+func (b *Broker) dirsChanged() {
+	metaPath := filepath.Clean(b.static.MetadataLogDir())
+	for _, info := range b.replicas.Dirs(false) {
+		if info.Code != protocol.None && filepath.Clean(info.Path) == metaPath {
+			if space, err := b.cfg.FS.Statfs(metaPath); err == nil && space.Usable < spareBytes {
+				continue
+			}
+			b.fail(fmt.Errorf("the directory of the metadata, %s, failed", metaPath))
+		}
+	}
+}
+
+// spareBytes is the free space below which a failed write is taken for a full disk.
+const spareBytes = 64 << 20
+
+// fail ends the broker for the first such reason.
+func (b *Broker) fail(err error) {
+	select {
+	case b.failed <- err:
+	default:
+	}
+}

@@ -1,0 +1,185 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/controller"
+	"weir/controller/raft"
+	"weir/protocol"
+)
+
+// startMetadata starts this node's part of the quorum and sees to the finalized features.
+func (b *Broker) startMetadata(ctx context.Context) error {
+	d := b.dirAt(b.static.MetadataLogDir())
+	node, err := raft.Start(raft.Config{Dir: filepath.Join(d.path, metadataName), NodeID: b.nodeID, ClusterID: b.clusterID, Settings: b.controllerConfig(),
+		Logger: b.log, Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}})
+	if err != nil {
+		return fmt.Errorf("metadata in %s: %w", d.path, err)
+	}
+	b.node = node
+	img := node.Image()
+	if img.ClusterID != "" && img.ClusterID != b.clusterID {
+		return fmt.Errorf("metadata in %s belongs to cluster %s, this broker to %s", d.path, img.ClusterID, b.clusterID)
+	}
+	if f, level, bad := img.TooNew(); bad {
+		return fmt.Errorf("metadata in %s is of a newer version: feature %s is at level %d, this binary serves %d to %d", d.path, f.Name, level, f.Min, f.Max)
+	}
+	if missing := controller.MissingFeatures(img); len(missing) > 0 {
+		var names []string
+		for _, r := range missing {
+			if f, ok := r.(*controller.FeatureLevelRecord); ok {
+				names = append(names, fmt.Sprintf("%s=%d", f.Name, f.Level))
+			}
+		}
+		if err := node.Propose(ctx, missing...); err != nil {
+			return fmt.Errorf("metadata: raising features: %w", err)
+		}
+		b.log.Info("finalized features raised to what this binary serves", "features", strings.Join(names, " "))
+	}
+	return nil
+}
+
+func (b *Broker) controllerConfig() controller.Config {
+	return controller.Config{
+		NodeID:                   b.nodeID,
+		NumPartitions:            int32(b.static.Int("num.partitions")),
+		DefaultReplicationFactor: int16(b.static.Int("default.replication.factor")),
+		SessionTimeoutMs:         b.static.Int64("broker.session.timeout.ms"),
+		DeleteTopics:             b.static.Bool("delete.topic.enable"),
+		Static:                   b.static,
+	}
+}
+
+// lifecycle keeps this broker registered: Kafka's BrokerLifecycleManager.
+type lifecycle struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (l *lifecycle) stop() {
+	l.cancel()
+	<-l.done
+}
+
+// register makes the broker known to the controller and waits until it is unfenced: from then on it serves what the metadata says.
+func (b *Broker) register(ctx context.Context) error {
+	incarnation := b.cfg.random()
+	epoch, err := b.sendRegistration(ctx, incarnation)
+	if err != nil {
+		return err
+	}
+	for {
+		r, err := b.heartbeat(ctx, epoch)
+		if err != nil {
+			return fmt.Errorf("broker heartbeat: %w", err)
+		}
+		if !r.IsFenced {
+			break
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("broker %d was not unfenced: %w", b.nodeID, ctx.Err())
+		}
+	}
+	lctx, cancel := context.WithCancel(context.Background())
+	b.membering = &lifecycle{cancel: cancel, done: make(chan struct{})}
+	go b.keepAlive(lctx, epoch, incarnation)
+	return nil
+}
+
+func (b *Broker) sendRegistration(ctx context.Context, incarnation protocol.UUID) (int64, error) {
+	q := kmsg.NewPtrBrokerRegistrationRequest()
+	q.Version = 4
+	q.BrokerID, q.ClusterID, q.IncarnationID = b.nodeID, b.clusterID, incarnation
+	seen := map[string]bool{}
+	for _, e := range b.endpoints {
+		if e.Controller || seen[e.Name] {
+			continue
+		}
+		seen[e.Name] = true
+		l := kmsg.NewBrokerRegistrationRequestListener()
+		l.Name, l.Host, l.Port, l.SecurityProtocol = e.Name, e.AdvertisedHost, uint16(e.AdvertisedPort), e.SecurityProtocol()
+		q.Listeners = append(q.Listeners, l)
+	}
+	for _, f := range controller.SupportedFeatures {
+		kf := kmsg.NewBrokerRegistrationRequestFeature()
+		kf.Name, kf.MinSupportedVersion, kf.MaxSupportedVersion = f.Name, f.Min, f.Max
+		q.Features = append(q.Features, kf)
+	}
+	if rack := b.static.String("broker.rack"); rack != "" {
+		q.Rack = &rack
+	}
+	q.LogDirs, _ = b.logDirIDs()
+	resp, err := b.node.Submit(ctx, q)
+	if err != nil {
+		return 0, fmt.Errorf("broker registration: %w", err)
+	}
+	r := resp.(*kmsg.BrokerRegistrationResponse)
+	if r.ErrorCode != 0 {
+		return 0, fmt.Errorf("broker %d was not registered: %w", b.nodeID, protocol.Code(r.ErrorCode))
+	}
+	return r.BrokerEpoch, nil
+}
+
+func (b *Broker) heartbeat(ctx context.Context, epoch int64) (*kmsg.BrokerHeartbeatResponse, error) {
+	q := kmsg.NewPtrBrokerHeartbeatRequest()
+	q.Version = 1
+	q.BrokerID, q.BrokerEpoch, q.CurrentMetadataOffset = b.nodeID, epoch, b.node.Image().Offset
+	_, q.OfflineLogDirs = b.logDirIDs()
+	resp, err := b.node.Submit(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	r := resp.(*kmsg.BrokerHeartbeatResponse)
+	if r.ErrorCode != 0 {
+		return nil, protocol.Code(r.ErrorCode)
+	}
+	return r, nil
+}
+
+// logDirIDs are the directory ids of the log directories that serve, and of those that are offline.
+func (b *Broker) logDirIDs() (online, offline [][16]byte) {
+	for _, info := range b.replicas.Dirs(false) {
+		switch d := b.dirAt(info.Path); {
+		case d == nil:
+		case info.Code == protocol.None:
+			online = append(online, d.id)
+		default:
+			offline = append(offline, d.id)
+		}
+	}
+	return online, offline
+}
+
+// keepAlive sends heartbeats, and registers again when the controller no longer knows this incarnation.
+func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protocol.UUID) {
+	defer close(b.membering.done)
+	t := time.NewTicker(time.Duration(b.static.Int64("broker.heartbeat.interval.ms")) * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		_, err := b.heartbeat(ctx, epoch)
+		if errors.Is(err, protocol.StaleBrokerEpoch) || errors.Is(err, protocol.BrokerIDNotRegistered) {
+			if e, rerr := b.sendRegistration(ctx, incarnation); rerr == nil {
+				epoch, err = e, nil
+			} else {
+				err = rerr
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			b.log.Warn("heartbeat to the controller", "error", err.Error())
+		}
+	}
+}
