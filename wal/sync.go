@@ -174,7 +174,7 @@ func (l *Log) roll() error {
 func (l *Log) sealLater() {
 	l.dir.work.add(func() {
 		err := l.seal()
-		if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrOffline) {
+		if err != nil && !errors.Is(err, errGone) && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrOffline) {
 			l.dir.log.Warn("sealing a segment", "log", l.name, "err", err)
 		}
 	})
@@ -191,6 +191,9 @@ func (l *Log) seal() error {
 	tail := segs[len(segs)-1]
 	release := l.holdSync()
 	err := l.usable()
+	if err == nil && tail.gone() {
+		err = errGone // a truncation came before
+	}
 	if err == nil {
 		err = l.syncFiles(tail.base)
 	}
