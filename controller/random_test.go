@@ -296,6 +296,7 @@ func (w *world) replayAll() {
 			if err != nil {
 				w.t.Fatal(err)
 			}
+			sameImage(w.t, full, m)
 			fromSnapshot = append(fromSnapshot, m)
 		}
 	}

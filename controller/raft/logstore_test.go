@@ -300,13 +300,19 @@ func TestInterruptedTruncation(t *testing.T) {
 	for name, c := range map[string]struct {
 		file        string
 		b           []byte
+		gone        bool // the old file is
 		first, last uint64
 	}{
-		"back":      {"00000000000000000001.END", b[:2*size], 1, 2},
-		"front":     {"00000000000000000003.START", b[2*size:], 3, 5},
-		"temporary": {"00000000000000000003.START.TEMP", b[2*size : 2*size+3], 1, 5},
+		"back":        {"00000000000000000001.END", b[:2*size], false, 1, 2},
+		"back, gone":  {"00000000000000000001.END", b[:2*size], true, 1, 2},
+		"front":       {"00000000000000000003.START", b[2*size:], false, 3, 5},
+		"front, gone": {"00000000000000000003.START", b[2*size:], true, 3, 5},
+		"temporary":   {"00000000000000000003.START.TEMP", b[2*size : 2*size+3], false, 1, 5},
 	} {
 		where := copyDir(t, dir, "", nil)
+		if c.gone {
+			os.Remove(filepath.Join(where, filepath.Base(path)))
+		}
 		if err := os.WriteFile(filepath.Join(where, c.file), c.b, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -315,6 +321,9 @@ func TestInterruptedTruncation(t *testing.T) {
 		last, _ := s.LastIndex()
 		if first != c.first || last != c.last {
 			t.Errorf("%s: %d to %d", name, first, last)
+		}
+		if _, err := os.Stat(filepath.Join(where, c.file)); err == nil {
+			t.Errorf("%s: %s is still there", name, c.file)
 		}
 	}
 }

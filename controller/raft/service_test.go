@@ -69,6 +69,41 @@ func TestSubmitTogether(t *testing.T) {
 	}
 }
 
+// What is decided while others are in flight rests on them.
+func TestDecidesOnWhatIsInFlight(t *testing.T) {
+	n := start(t, testConfig(t.TempDir()))
+	join(t, n, 1)
+	block := make(chan struct{})
+	first := true
+	n.Subscribe(func(old, new *controller.Image, d *controller.Delta) {
+		if !first {
+			<-block
+		}
+		first = false
+	})
+	var all []*submission
+	for range 3 {
+		q := kmsg.NewPtrCreateTopicsRequest()
+		q.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "same", NumPartitions: 1, ReplicationFactor: 1}}
+		s := &submission{req: q, done: make(chan struct{})}
+		n.submits <- s // taken when the one before is decided
+		all = append(all, s)
+	}
+	select {
+	case <-all[1].done:
+		t.Error("answered before what it rests on")
+	default:
+	}
+	close(block)
+	for i, s := range all {
+		<-s.done
+		code := protocol.Code(s.resp.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode)
+		if s.err != protocol.None || (code == 0) != (i == 0) || i > 0 && code != protocol.TopicAlreadyExists {
+			t.Errorf("%d: %v %v", i, s.err, code)
+		}
+	}
+}
+
 // A restart from a snapshot and the entries after it, with older snapshots and entries gone.
 func TestSnapshots(t *testing.T) {
 	dir := t.TempDir()
@@ -82,8 +117,15 @@ func TestSnapshots(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	create(t, n, "after", 3)
+	// Nothing after the snapshot, and then something.
 	before := n.Image()
+	n.Close()
+	n = start(t, testConfig(dir))
+	if d := controller.Diff(before, n.Image()); !d.Empty() || n.Image().Offset != before.Offset {
+		t.Fatalf("restart changed %+v", d)
+	}
+	create(t, n, "after", 3)
+	before = n.Image()
 	n.Close()
 	if list, _ := filepath.Glob(filepath.Join(dir, "snapshots", "*")); len(list) != 2 {
 		t.Fatalf("%d snapshots are kept", len(list))
