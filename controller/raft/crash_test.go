@@ -70,6 +70,10 @@ func TestCrashWhileFounding(t *testing.T) {
 			os.MkdirAll(filepath.Join(dir, "log"), 0o755)
 			os.WriteFile(filepath.Join(dir, "log", "00000000000000000001"), first[:len(first)/2], 0o644)
 		},
+		"the first entry alone": func(dir string) {
+			os.MkdirAll(filepath.Join(dir, "log"), 0o755)
+			os.WriteFile(filepath.Join(dir, "log", "00000000000000000001"), first, 0o644)
+		},
 		"the first entry": func(dir string) {
 			os.WriteFile(filepath.Join(dir, "stable"), stable, 0o644)
 			os.MkdirAll(filepath.Join(dir, "log"), 0o755)
@@ -315,7 +319,7 @@ func TestFailedVoteEndsTheGoroutine(t *testing.T) {
 	ended := make(chan bool)
 	go func() {
 		defer close(ended)
-		_ = s.SetUint64(keyCurrentTerm, 3)
+		_ = s.SetUint64([]byte(keyCurrentTerm), 3)
 		ended <- true // not reached
 	}()
 	if <-ended {

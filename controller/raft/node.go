@@ -37,6 +37,7 @@ type Node struct {
 	raft      *raft.Raft
 	transport raft.Transport
 	log       *logStore
+	stable    *stableStore
 	machine   *machine
 	publisher *publisher
 	sole      bool // this node was the only voter when it started
@@ -156,6 +157,7 @@ func (n *Node) elect() error {
 	defer timeout.Stop()
 	select {
 	case <-n.ready:
+		n.stable.electing.Store(false)
 		return nil
 	case <-n.stopped:
 		return n.Err()

@@ -124,6 +124,16 @@ func TestElectsAtOnce(t *testing.T) {
 		if took := time.Since(began); took > heartbeatTimeout-100*time.Millisecond {
 			t.Fatalf("ready after %v: Raft waited for a heartbeat", took)
 		}
+		// What the election left in memory is on the disk, and later terms go there at once.
+		_, want, _ := n.Leader()
+		stable, _, err := openStable(dir, func(error) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		term, _ := stable.GetUint64([]byte(keyCurrentTerm))
+		if vote, _ := stable.GetUint64([]byte(keyLastVoteTerm)); int32(term) != want || vote != term || n.stable.electing.Load() {
+			t.Fatalf("term %d, vote in term %d, want %d", term, vote, want)
+		}
 		n.Close()
 	}
 }

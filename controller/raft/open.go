@@ -1,8 +1,10 @@
 package raft
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,9 +13,6 @@ import (
 
 	"weir/controller"
 )
-
-// Raft's key of the term in the stable store.
-var keyCurrentTerm = []byte("CurrentTerm")
 
 // open opens the stores, looks at what they hold, founds the cluster where there is none, and starts Raft.
 func (n *Node) open() (err error) {
@@ -42,7 +41,7 @@ func (n *Node) open() (err error) {
 	if err != nil {
 		return err
 	}
-	n.log = log
+	n.log, n.stable = log, stable
 	state, err := readState(log, snaps)
 	if err != nil {
 		return err
@@ -58,6 +57,7 @@ func (n *Node) open() (err error) {
 	} else if err := n.checkState(state, stable, exists); err != nil {
 		return err
 	}
+	stable.electing.Store(n.sole)
 	if n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, log, stable, snaps, n.transport); err != nil {
 		return err
 	}
@@ -84,6 +84,7 @@ func (n *Node) found(log *logStore, stable *stableStore, snaps raft.SnapshotStor
 	}
 	// A crash may have left a term: without an entry in the log nobody was ever told of it.
 	stable.forget()
+	stable.electing.Store(true)
 	n.sole = true
 	return raft.BootstrapCluster(n.raftConfig(), log, stable, snaps, n.transport, raft.Configuration{Servers: []raft.Server{{
 		Suffrage: raft.Voter, ID: serverID(n.cfg.NodeID), Address: placeholder(n.cfg.NodeID),
@@ -202,9 +203,14 @@ func (n *Node) checkState(s *state, stable *stableStore, exists bool) error {
 	if !n.sole {
 		return errors.New("the file \"stable\" is lost: remove the directory and let the node join again")
 	}
-	// Its votes bind nobody but itself, and its term cannot be before the last entry's.
-	n.cfg.Logger.Warn("metadata: the file \"stable\" was lost and is made again from the log", "dir", n.cfg.Dir, "term", s.lastTerm)
-	return stable.SetUint64(keyCurrentTerm, s.lastTerm)
+	// Its votes bind nobody but itself, and its term cannot be before the last entry's. Where the log has only the entry that founded the
+	// cluster, it is a crash right after that.
+	level := slog.LevelWarn
+	if s.lastTerm <= 1 {
+		level = slog.LevelDebug
+	}
+	n.cfg.Logger.Log(context.Background(), level, "metadata: the file \"stable\" was lost and is made again from the log", "dir", n.cfg.Dir, "term", s.lastTerm)
+	return stable.SetUint64([]byte(keyCurrentTerm), s.lastTerm)
 }
 
 // tooNew marks an error that says that a newer program wrote the bytes.

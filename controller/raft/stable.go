@@ -32,6 +32,8 @@ type stableStore struct {
 	failed func(error) // told of the first write that failed; nothing is written after it
 	// running is set once Raft's goroutines are the callers. They panic when the term cannot be saved; instead the goroutine ends.
 	running atomic.Bool
+	// electing is set while a sole voter makes itself the leader: each new term is then followed by its vote, and takes that write.
+	electing atomic.Bool
 
 	mu     sync.Mutex
 	values map[string][]byte
@@ -112,8 +114,12 @@ func encodeStable(values map[string][]byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// Raft's key of the term of its vote. Raft always sets it right before the vote itself, and acts when both are set.
-const keyLastVoteTerm = "LastVoteTerm"
+// Raft's keys of its term and of the term of its vote. Raft always sets the latter right before the vote itself, and acts when both
+// are set.
+const (
+	keyCurrentTerm  = "CurrentTerm"
+	keyLastVoteTerm = "LastVoteTerm"
+)
 
 // Set writes a value and returns when it is on the disk; only the term of a vote waits for the vote, and takes its write.
 func (s *stableStore) Set(key, value []byte) error {
@@ -127,7 +133,7 @@ func (s *stableStore) Set(key, value []byte) error {
 	}
 	values := maps.Clone(s.values)
 	values[string(key)] = slices.Clone(value)
-	if string(key) == keyLastVoteTerm {
+	if string(key) == keyLastVoteTerm || string(key) == keyCurrentTerm && s.electing.Load() {
 		s.values, s.dirty = values, true
 		return nil
 	}
