@@ -234,7 +234,7 @@ func (d *Dir) Remove(name string) error {
 	if err := d.Offline(); err != nil {
 		return err
 	}
-	release := l.holdSync()
+	release := l.flush.hold()
 	defer release()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -291,7 +291,7 @@ func (d *Dir) Checkpoint() error {
 	changed := make(map[string]state)
 	for _, l := range d.all() {
 		if l.hintsDirty.Swap(false) {
-			changed[l.name] = l.stateNow()
+			changed[l.name] = l.flush.state()
 		}
 	}
 	if err := d.journal.put(changed); err != nil {
@@ -346,18 +346,18 @@ func (d *Dir) closeLogs() error {
 	var errs []error
 	states := make(map[string]state)
 	for _, l := range d.all() {
-		if !l.dirty() {
+		if !l.flush.dirty() {
 			continue
 		}
 		d.work.add(func() {
-			err := l.finish()
+			err := l.flush.finish()
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				errs = append(errs, err)
 				return
 			}
-			states[l.name] = l.stateNow()
+			states[l.name] = l.flush.state()
 		})
 	}
 	d.work.wait()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -26,9 +25,8 @@ var errGone = errors.New("segment is gone")
 // Log is one partition's log. Start, End, Synced, Size, Read and the other readers may be called at any time by anyone and share no
 // lock with appends. The methods that change the log may be called by many too; they exclude each other. The first use loads it.
 type Log struct {
-	dir  *Dir
-	name string
-	path string
+	files
+	hints hints
 
 	start, end, synced, size atomic.Int64
 
@@ -38,22 +36,13 @@ type Log struct {
 	gone       atomic.Bool
 	hot        atomic.Bool
 	hintsDirty atomic.Bool
-	exists     atomic.Bool // the log has its directories
-	dirDirty   atomic.Bool // names in the data directory changed since it was synced
-	dirNew     atomic.Bool // the directories themselves are new
 
 	mu     sync.Mutex // held by all that changes the log, never during an fsync
 	handle *handle    // nil: closed
 	next   uint64     // the library's index of the next entry
 	repair bool       // the files may hold more than was published
 
-	names sync.Mutex // held while the data directory is listed or files are removed from it: listing fails when a name vanishes
-
-	flush  flush
-	marker atomic.Pointer[baseMarker] // nil: the first segment tells where the log begins
-
-	hintMu sync.Mutex
-	hints  map[string]int64
+	flush flusher
 }
 
 // view is the list of segments in order; it is replaced, never changed. The last is the tail.
@@ -62,15 +51,14 @@ type view struct {
 }
 
 func newLog(d *Dir, name string) *Log {
-	l := &Log{dir: d, name: name, path: d.path + "/" + name}
+	l := &Log{files: files{dir: d, name: name, path: d.path + "/" + name}}
+	l.flush.log = l
 	l.flush.idle.L = &l.flush.mu
 	return l
 }
 
 // Name returns the log's name in its directory.
 func (l *Log) Name() string { return l.name }
-
-func (l *Log) walPath() string { return l.path + "/" + dataDir }
 
 func (l *Log) tail() *segment {
 	segs := l.view.Load().segs
@@ -118,27 +106,13 @@ func (l *Log) SetPolicy(p Policy) { l.policy.Store(&p) }
 // SetHint keeps a small value under a key, a high watermark say. It is written by the next Dir.Checkpoint or Dir.Close, and only
 // for a log that has its directory.
 func (l *Log) SetHint(key string, value int64) {
-	l.hintMu.Lock()
-	defer l.hintMu.Unlock()
-	if old, ok := l.hints[key]; ok && old == value {
-		return
-	}
-	if l.hints == nil {
-		l.hints = make(map[string]int64)
-	}
-	l.hints[key] = value
-	if l.loaded.Load() {
+	if l.hints.set(key, value) && l.loaded.Load() {
 		l.hintsDirty.Store(true)
 	}
 }
 
 // Hint returns the value under key that was set last, before a restart or after. The log must have been loaded.
-func (l *Log) Hint(key string) (value int64, ok bool) {
-	l.hintMu.Lock()
-	defer l.hintMu.Unlock()
-	value, ok = l.hints[key]
-	return value, ok
-}
+func (l *Log) Hint(key string) (value int64, ok bool) { return l.hints.get(key) }
 
 // Append writes recs, whole batches with their offsets in place, as one entry at the end of the log. set.Base must be End(). recs
 // is not kept. After an error nothing was appended and End has not moved; an error wrapping ENOSPC without ErrOffline says that
@@ -247,7 +221,7 @@ func (l *Log) open() error {
 }
 
 func (l *Log) openHandle() error {
-	if err := l.makeDirs(); err != nil {
+	if err := l.makeDirs(l.tail().index); err != nil {
 		return err
 	}
 	h, err := l.newHandle()
@@ -270,34 +244,32 @@ func (l *Log) setHandle(h *handle) {
 	l.dir.writers.add(l, 1)
 }
 
-// makeDirs makes the directories and the first file of a log that has none, so that no name is left to the library to make.
-func (l *Log) makeDirs() error {
-	if l.exists.Load() {
-		return nil
-	}
-	d := l.dir
-	if err := d.journal.syncRemovals(); err != nil {
+// roll begins a new file: an empty one after the tail, and a handle that finds it. The old file is synced in the background.
+func (l *Log) roll() error {
+	if err := l.mend(); err != nil {
 		return err
 	}
-	if err := d.fs.MkdirAll(l.walPath(), 0o755); err != nil {
+	old := l.view.Load()
+	tail := old.segs[len(old.segs)-1]
+	if err := l.createFile(l.next); err != nil {
+		l.repair = true
 		return err
 	}
-	l.dirNew.Store(true)
-	if err := l.createFile(l.tail().index); err != nil {
-		return err
-	}
-	l.exists.Store(true)
-	return nil
-}
-
-// createFile makes an empty data file, or takes the one that is there.
-func (l *Log) createFile(index uint64) error {
-	f, err := l.dir.fs.OpenFile(l.walPath()+"/"+segmentName(index), os.O_CREATE|os.O_WRONLY, 0o644)
+	h, err := l.newHandle()
 	if err != nil {
+		l.drop() // the old handle would go on in a file that is not the last
+		l.repair = true
 		return err
 	}
-	l.dirDirty.Store(true)
-	return f.Close()
+	if l.handle != nil {
+		l.closeHandle()
+	}
+	l.setHandle(h)
+	s := newSegment(l, l.next, tail.next.Load())
+	s.cum = tail.cum + tail.size.Load()
+	l.view.Store(&view{segs: append(old.segs[:len(old.segs):len(old.segs)], s)})
+	l.flush.sealLater()
+	return nil
 }
 
 // drop closes the handle because the files may no longer be what it takes them for. The next append mends them first.
@@ -344,21 +316,6 @@ func (l *Log) mend() error {
 	}
 	l.repair = false
 	return nil
-}
-
-// filesAfter lists the data files behind index, in order.
-func (l *Log) filesAfter(index uint64) ([]uint64, error) {
-	entries, err := l.dir.fs.ReadDir(l.walPath())
-	if err != nil {
-		return nil, err
-	}
-	var after []uint64
-	for _, e := range entries {
-		if i, ok := parseSegment(e.Name()); ok && i > index {
-			after = append(after, i)
-		}
-	}
-	return after, nil
 }
 
 // evictHandle is the clock's way to close a write handle. It never waits.

@@ -20,7 +20,7 @@ func (l *Log) Scan(from int64, fn func(h record.Batch) bool) error {
 	if err := l.ready(); err != nil {
 		return err
 	}
-	err := l.scan(from, l.end.Load(), func(h record.Batch) bool {
+	err := l.view.Load().scan(from, l.end.Load(), func(h record.Batch) bool {
 		from = h.NextOffset()
 		return fn(h)
 	})
@@ -31,9 +31,8 @@ func (l *Log) Scan(from int64, fn func(h record.Batch) bool) error {
 }
 
 // scan is Scan up to limit.
-func (l *Log) scan(from, limit int64, fn func(h record.Batch) bool) error {
-	segs := l.view.Load().segs
-	for _, s := range segs[findSegment(segs, from):] {
+func (v *view) scan(from, limit int64, fn func(h record.Batch) bool) error {
+	for _, s := range v.segs[findSegment(v.segs, from):] {
 		if s.base >= limit {
 			break
 		}
@@ -162,18 +161,17 @@ func (l *Log) SeekTimestamp(ms, limit int64) (offset int64, ok bool, err error) 
 		return 0, false, err
 	}
 	for {
-		offset, ok, err = l.seek(ms, limit)
+		limit := min(limit, l.end.Load())
+		offset, ok, err = l.view.Load().seek(ms, l.start.Load(), limit)
 		if !errors.Is(err, errGone) {
 			return offset, ok, err
 		}
 	}
 }
 
-func (l *Log) seek(ms, limit int64) (offset int64, ok bool, err error) {
-	limit = min(limit, l.end.Load())
-	start := l.start.Load()
-	segs := l.view.Load().segs
-	for _, s := range segs[findSegment(segs, start):] {
+// seek is SeekTimestamp from start on.
+func (v *view) seek(ms, start, limit int64) (offset int64, ok bool, err error) {
+	for _, s := range v.segs[findSegment(v.segs, start):] {
 		if s.base >= limit {
 			break
 		}
@@ -218,7 +216,7 @@ func (l *Log) MaxTimestamp() (ms, offset int64) {
 	for err == nil && !ok && ms >= 0 {
 		// The batch that had it lies below the log start: what remains has to be looked at.
 		ms = -1
-		err = l.scan(l.start.Load(), l.end.Load(), func(h record.Batch) bool {
+		err = l.view.Load().scan(l.start.Load(), l.end.Load(), func(h record.Batch) bool {
 			if h.MaxTimestamp() > ms {
 				ms, base, ok = h.MaxTimestamp(), h.BaseOffset(), true
 			}
@@ -228,7 +226,7 @@ func (l *Log) MaxTimestamp() (ms, offset int64) {
 	if err != nil || !ok || ms < 0 {
 		return -1, -1
 	}
-	err = l.scan(base, l.end.Load(), func(h record.Batch) bool {
+	err = l.view.Load().scan(base, l.end.Load(), func(h record.Batch) bool {
 		offset = h.LastOffset()
 		return false
 	})

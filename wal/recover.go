@@ -46,7 +46,8 @@ func (l *Log) Load() error {
 	if err := l.dir.Offline(); err != nil {
 		return err
 	}
-	if err := l.recover(); err != nil {
+	r := recovery{log: l}
+	if err := r.run(); err != nil {
 		return fmt.Errorf("load %s: %w", l.path, err)
 	}
 	l.loaded.Store(true)
@@ -61,7 +62,9 @@ type found struct {
 	cut      bool // a truncation was not finished
 }
 
-func (l *Log) recover() error {
+// run loads the log, whose mutex is held.
+func (r *recovery) run() error {
+	l := r.log
 	fnd, err := l.list()
 	if err != nil {
 		return err
@@ -70,8 +73,8 @@ func (l *Log) recover() error {
 		l.setSegments([]*segment{newSegment(l, 1, 0)}, 1)
 		return nil
 	}
-	st, _ := l.dir.journal.get(l.name)
-	r := recovery{log: l, st: st, pos: st.pos}
+	r.st, _ = l.dir.journal.get(l.name)
+	r.pos = r.st.pos
 	if err := r.applyMarker(&fnd); err != nil {
 		return err
 	}
@@ -88,8 +91,8 @@ func (l *Log) recover() error {
 		return err
 	}
 	l.setSegments(r.segs, r.index)
-	l.adopt(r)
-	if err := l.removeSidecars(fnd.sidecars); err != nil {
+	r.adopt()
+	if err := l.removeSidecars(fnd.sidecars, r.segs); err != nil {
 		return err
 	}
 	if !fnd.cut {
@@ -98,11 +101,12 @@ func (l *Log) recover() error {
 	if len(cut.kept) < record.HeaderSize || record.Batch(cut.kept).BaseOffset() < l.end.Load() {
 		cut.kept = nil // of a file that is no more
 	}
-	return l.finishCut(cut)
+	return cut.finish(l)
 }
 
 // adopt takes start, hints and the durable end over from the checkpoint.
-func (l *Log) adopt(r recovery) {
+func (r *recovery) adopt() {
+	l := r.log
 	first, end := r.segs[0].base, l.end.Load()
 	start := max(first, r.st.start)
 	if start > end {
@@ -111,16 +115,7 @@ func (l *Log) adopt(r recovery) {
 	}
 	l.start.Store(start)
 	l.synced.Store(min(max(start, r.pos.next), end))
-	l.hintMu.Lock()
-	for key, value := range r.st.hints {
-		if _, ok := l.hints[key]; !ok {
-			if l.hints == nil {
-				l.hints = make(map[string]int64)
-			}
-			l.hints[key] = value
-		}
-	}
-	l.hintMu.Unlock()
+	l.hints.fill(r.st.hints)
 	l.flush.mu.Lock()
 	l.flush.saved = r.st
 	l.flush.saved.pos = r.pos
@@ -128,7 +123,7 @@ func (l *Log) adopt(r recovery) {
 	l.dirDirty.Store(true)
 	l.dirNew.Store(true)
 	if slices.ContainsFunc(r.segs[:len(r.segs)-1], func(s *segment) bool { return !s.hasSidecar.Load() }) {
-		l.sealLater()
+		l.flush.sealLater()
 	}
 }
 
@@ -148,40 +143,40 @@ func (l *Log) setSegments(segs []*segment, next uint64) {
 }
 
 // list reads both directories, removes leftovers and lets the library finish what it began.
-func (l *Log) list() (fnd found, err error) {
-	fsys := l.dir.fs
-	data, err := fsys.ReadDir(l.walPath())
+func (f *files) list() (fnd found, err error) {
+	fsys := f.dir.fs
+	data, err := fsys.ReadDir(f.walPath())
 	if notExist(err) {
 		return fnd, nil
 	}
 	if err != nil {
 		return fnd, err
 	}
-	l.exists.Store(true)
+	f.exists.Store(true)
 	if slices.ContainsFunc(data, func(e os.DirEntry) bool {
 		return strings.HasSuffix(e.Name(), ".START") || strings.HasSuffix(e.Name(), ".END")
 	}) {
-		if data, err = l.finishLibraryTruncation(); err != nil {
+		if data, err = f.finishLibraryTruncation(); err != nil {
 			return fnd, err
 		}
 	}
 	for _, e := range data {
 		if strings.HasSuffix(e.Name(), ".TEMP") {
-			if err := fsys.Remove(l.walPath() + "/" + e.Name()); err != nil {
+			if err := fsys.Remove(f.walPath() + "/" + e.Name()); err != nil {
 				return fnd, err
 			}
 		} else if index, ok := parseSegment(e.Name()); ok {
 			fnd.files = append(fnd.files, index)
 		}
 	}
-	own, err := fsys.ReadDir(l.path)
+	own, err := fsys.ReadDir(f.path)
 	if err != nil {
 		return fnd, err
 	}
 	for _, e := range own {
 		name := e.Name()
 		if strings.HasSuffix(name, tmpSuffix) {
-			if err := fsys.Remove(l.path + "/" + name); err != nil {
+			if err := fsys.Remove(f.path + "/" + name); err != nil {
 				return fnd, err
 			}
 		} else if m, ok := parseMarker(name); ok {
@@ -203,12 +198,12 @@ func parseSegment(name string) (index uint64, ok bool) {
 }
 
 // finishLibraryTruncation opens and closes the library once. That fails on a torn tail, which is no matter: the renames come first.
-func (l *Log) finishLibraryTruncation() ([]os.DirEntry, error) {
-	log, err := tidwall.Open(l.walPath(), libraryOptions())
+func (f *files) finishLibraryTruncation() ([]os.DirEntry, error) {
+	log, err := tidwall.Open(f.walPath(), libraryOptions())
 	if err == nil {
 		log.Close()
 	}
-	data, listErr := l.dir.fs.ReadDir(l.walPath())
+	data, listErr := f.dir.fs.ReadDir(f.walPath())
 	for _, e := range data {
 		if strings.HasSuffix(e.Name(), ".START") || strings.HasSuffix(e.Name(), ".END") {
 			return nil, fmt.Errorf("%s: a truncation of the library cannot be finished (%v): %w", e.Name(), err, ErrCorrupt)

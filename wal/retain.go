@@ -11,7 +11,7 @@ func (l *Log) SetStart(offset int64) error {
 	if err := l.ready(); err != nil {
 		return err
 	}
-	defer l.holdSync()()
+	defer l.flush.hold()()
 	if err := l.usable(); err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (l *Log) SetStart(offset int64) error {
 		return fmt.Errorf("%s: start %d beyond the end %d: %w", l.path, offset, end, ErrOffsetOutOfRange)
 	}
 	raise(&l.start, offset)
-	err := l.dir.journal.put(map[string]state{l.name: l.stateNow()})
+	err := l.dir.journal.put(map[string]state{l.name: l.flush.state()})
 	if err == nil {
 		err = l.dir.journal.sync()
 	}
@@ -72,8 +72,8 @@ func (l *Log) Retain(r Retention) (removed bool, err error) {
 	}
 	before := l.start.Load()
 	l.mu.Lock()
-	n := l.expired(r)
 	segs := l.view.Load().segs
+	n := r.expired(segs, l.start.Load(), l.size.Load(), l.dir.nowMs())
 	var marker *baseMarker
 	if n == len(segs) {
 		if err := l.roll(); err != nil {
@@ -98,7 +98,7 @@ func (l *Log) Retain(r Retention) (removed bool, err error) {
 	gone := l.cutFront(n)
 	l.mu.Unlock()
 	// First the start, durably: a crash may take any of the removed names back.
-	err = l.dir.journal.put(map[string]state{l.name: l.stateNow()})
+	err = l.dir.journal.put(map[string]state{l.name: l.flush.state()})
 	if err == nil {
 		err = l.dir.journal.sync()
 	}
@@ -120,9 +120,7 @@ func (l *Log) retainable() error {
 }
 
 // expired counts the segments that r lets go.
-func (l *Log) expired(r Retention) int {
-	segs := l.view.Load().segs
-	total, start, now := l.size.Load(), l.start.Load(), l.dir.nowMs()
+func (r Retention) expired(segs []*segment, start, total, now int64) int {
 	for i, s := range segs {
 		size := s.size.Load()
 		last := i == len(segs)-1

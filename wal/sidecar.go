@@ -36,8 +36,8 @@ type sidecarInfo struct {
 	pointsCRC    uint32
 }
 
-func (l *Log) sidecarPath(index uint64) string {
-	return l.path + "/" + segmentName(index) + sidecarSuffix
+func (f *files) sidecarPath(index uint64) string {
+	return f.path + "/" + segmentName(index) + sidecarSuffix
 }
 
 func encodeSidecar(info sidecarInfo, pts []point) []byte {
@@ -94,8 +94,8 @@ func decodePoints(b []byte, info sidecarInfo) ([]point, bool) {
 }
 
 // readSidecarHead returns what the sidecar of a segment says; ok is false when there is none that is whole.
-func (l *Log) readSidecarHead(index uint64) (info sidecarInfo, ok bool) {
-	f, err := l.dir.fs.OpenFile(l.sidecarPath(index), os.O_RDONLY, 0)
+func (fl *files) readSidecarHead(index uint64) (info sidecarInfo, ok bool) {
+	f, err := fl.dir.fs.OpenFile(fl.sidecarPath(index), os.O_RDONLY, 0)
 	if err != nil {
 		return info, false
 	}
@@ -109,8 +109,8 @@ func (l *Log) readSidecarHead(index uint64) (info sidecarInfo, ok bool) {
 }
 
 // readSidecar returns the points as well.
-func (l *Log) readSidecar(index uint64) (info sidecarInfo, pts []point, ok bool) {
-	data, err := readAll(l.dir.fs, l.sidecarPath(index))
+func (f *files) readSidecar(index uint64) (info sidecarInfo, pts []point, ok bool) {
+	data, err := readAll(f.dir.fs, f.sidecarPath(index))
 	if err != nil {
 		return info, nil, false
 	}
@@ -150,7 +150,7 @@ func (l *Log) writeSidecars(segs []*segment) error {
 	if err := l.dir.fs.SyncDir(l.path); err != nil {
 		return syncError(err)
 	}
-	return l.dropMarker()
+	return l.dropMarker(tail.index)
 }
 
 // points returns the segment's index, from memory, from the sidecar or, where that is damaged, by a scan of the data.

@@ -15,8 +15,8 @@ const (
 	keptSnapshots  = 2
 )
 
-func (l *Log) snapshotPath(at int64) string {
-	return fmt.Sprintf("%s/%020d%s", l.path, at, snapshotSuffix)
+func (f *files) snapshotPath(at int64) string {
+	return fmt.Sprintf("%s/%020d%s", f.path, at, snapshotSuffix)
 }
 
 // SaveSnapshot keeps state as that of the log at offset at. All but the newest two are dropped.
@@ -32,7 +32,7 @@ func (l *Log) SaveSnapshot(at int64, state []byte) error {
 	if at < 0 || at > l.end.Load() {
 		return fmt.Errorf("%s: snapshot at %d, the end is %d", l.path, at, l.end.Load())
 	}
-	if err := l.makeDirs(); err != nil {
+	if err := l.makeDirs(l.tail().index); err != nil {
 		return l.dir.fail("snapshot of "+l.path, err)
 	}
 	data := append(binary.LittleEndian.AppendUint32(nil, crc32.Checksum(state, castagnoli)), state...)
@@ -74,11 +74,11 @@ func (l *Log) Snapshot(max int64) (at int64, state []byte, ok bool, err error) {
 }
 
 // snapshots lists the offsets, in order.
-func (l *Log) snapshots() ([]int64, error) {
-	if !l.exists.Load() {
+func (f *files) snapshots() ([]int64, error) {
+	if !f.exists.Load() {
 		return nil, nil
 	}
-	entries, err := l.dir.fs.ReadDir(l.path)
+	entries, err := f.dir.fs.ReadDir(f.path)
 	if err != nil {
 		return nil, err
 	}
@@ -93,10 +93,10 @@ func (l *Log) snapshots() ([]int64, error) {
 	return all, nil
 }
 
-func (l *Log) removeSnapshots(offsets []int64) error {
+func (f *files) removeSnapshots(offsets []int64) error {
 	for _, at := range offsets {
-		if err := l.dir.fs.Remove(l.snapshotPath(at)); err != nil {
-			return l.dir.fail("drop snapshot of "+l.path, err)
+		if err := f.dir.fs.Remove(f.snapshotPath(at)); err != nil {
+			return f.dir.fail("drop snapshot of "+f.path, err)
 		}
 	}
 	return nil
@@ -104,10 +104,10 @@ func (l *Log) removeSnapshots(offsets []int64) error {
 
 // dropSnapshotsAbove removes those of offsets that are no more, durably: one that came back after a crash would be taken for the
 // state of what was appended instead.
-func (l *Log) dropSnapshotsAbove(end int64) error {
-	all, err := l.snapshots()
+func (f *files) dropSnapshotsAbove(end int64) error {
+	all, err := f.snapshots()
 	if err != nil {
-		return l.dir.fail("drop snapshots of "+l.path, err)
+		return f.dir.fail("drop snapshots of "+f.path, err)
 	}
 	i, found := slices.BinarySearch(all, end)
 	if found {
@@ -116,8 +116,8 @@ func (l *Log) dropSnapshotsAbove(end int64) error {
 	if i == len(all) {
 		return nil
 	}
-	if err := l.removeSnapshots(all[i:]); err != nil {
+	if err := f.removeSnapshots(all[i:]); err != nil {
 		return err
 	}
-	return l.dir.fail("drop snapshots of "+l.path, syncOrNil(l.dir.fs.SyncDir(l.path)))
+	return f.dir.fail("drop snapshots of "+f.path, syncOrNil(f.dir.fs.SyncDir(f.path)))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +27,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.ready(); err != nil {
 		return err
 	}
-	defer l.holdSync()()
+	defer l.flush.hold()()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
@@ -69,7 +68,7 @@ func (l *Log) truncate(offset int64) error {
 		return l.reset(c.end) // no file would say where the log begins
 	}
 	s := segs[c.i]
-	if err := l.lowerCheckpoint(position{s.index, 0, s.index, s.base}); err != nil {
+	if err := l.flush.lower(position{s.index, 0, s.index, s.base}); err != nil {
 		return err
 	}
 	pending := pendingCut{segment: s.index, pos: c.pos, kept: c.kept}
@@ -85,11 +84,11 @@ func (l *Log) truncate(offset int64) error {
 	if err := l.cutFiles(segs[c.i:], c.pos); err != nil {
 		return err
 	}
-	l.cutSegments(segs, c)
+	c.publish(l, segs)
 	if len(c.kept) == 0 {
 		return nil
 	}
-	err = l.finishCut(pending)
+	err = pending.finish(l)
 	l.tail().next.Store(c.end) // the cut may lie in a gap behind what was kept
 	l.end.Store(c.end)
 	return err
@@ -144,70 +143,8 @@ func findCut(segs []*segment, offset int64) (c cutPoint, err error) {
 	}
 }
 
-// lowerCheckpoint makes the checkpoint pos if it is above that, durably, and stops those that would raise it on what they knew.
-func (l *Log) lowerCheckpoint(pos position) error {
-	f := &l.flush
-	f.mu.Lock()
-	f.generation++
-	above := f.saved.pos.segment > pos.segment || f.saved.pos.segment == pos.segment && f.saved.pos.bytes > pos.bytes
-	var st state
-	if above {
-		f.saved.pos = pos
-		st = l.stateLocked()
-	}
-	f.mu.Unlock()
-	if !above {
-		return nil
-	}
-	if err := l.dir.journal.put(map[string]state{l.name: st}); err != nil {
-		return err
-	}
-	return l.dir.journal.sync()
-}
-
-// cutFiles unlinks the files of all but the first segment and cuts that.
-func (l *Log) cutFiles(segs []*segment, pos int64) error {
-	l.dirDirty.Store(true)
-	for i := len(segs) - 1; i >= 0; i-- {
-		s := segs[i]
-		s.forget()
-		if err := l.dir.fs.Remove(l.sidecarPath(s.index)); err != nil && !notExist(err) {
-			return err
-		}
-		if i > 0 {
-			if err := l.unlink(s.index); err != nil {
-				return err
-			}
-		}
-	}
-	if len(segs) > 1 {
-		if err := l.syncNames(); err != nil {
-			return err
-		}
-	}
-	f, err := l.dir.fs.OpenFile(segs[0].path(), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Truncate(pos); err != nil {
-		return err
-	}
-	return syncOrNil(f.Sync())
-}
-
-func (l *Log) unlink(index uint64) error {
-	l.names.Lock()
-	defer l.names.Unlock()
-	err := l.dir.fs.Remove(l.walPath() + "/" + segmentName(index))
-	if notExist(err) {
-		return nil
-	}
-	return err
-}
-
-// cutSegments publishes what is left. Readers of the old segments find them gone.
-func (l *Log) cutSegments(segs []*segment, c cutPoint) {
+// publish makes readers see what is left. Readers of the old segments find them gone.
+func (c cutPoint) publish(l *Log, segs []*segment) {
 	old := segs[c.i]
 	s := newSegment(l, old.index, old.base)
 	next := c.end
@@ -252,29 +189,29 @@ type pendingCut struct {
 	kept    []byte
 }
 
-func (l *Log) writeCut(p pendingCut) error {
+func (f *files) writeCut(p pendingCut) error {
 	b := make([]byte, 20, 20+len(p.kept))
 	binary.LittleEndian.PutUint64(b[4:], p.segment)
 	binary.LittleEndian.PutUint64(b[12:], uint64(p.pos))
 	b = append(b, p.kept...)
 	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
-	if err := writeWhole(l.dir.fs, l.path+"/"+cutName, b, true); err != nil {
+	if err := writeWhole(f.dir.fs, f.path+"/"+cutName, b, true); err != nil {
 		return err
 	}
-	if err := l.dir.fs.SyncDir(l.path); err != nil {
+	if err := f.dir.fs.SyncDir(f.path); err != nil {
 		return syncError(err)
 	}
 	return nil
 }
 
 // readCut returns the truncation that a crash interrupted; one without a segment if the file is none.
-func (l *Log) readCut() (p pendingCut, err error) {
-	b, err := readAll(l.dir.fs, l.path+"/"+cutName)
+func (f *files) readCut() (p pendingCut, err error) {
+	b, err := readAll(f.dir.fs, f.path+"/"+cutName)
 	if err != nil {
 		return p, err
 	}
 	if len(b) < 20 || crc32.Checksum(b[4:], castagnoli) != binary.LittleEndian.Uint32(b) {
-		l.dir.log.Warn("ignoring a torn truncation", "log", l.name)
+		f.dir.log.Warn("ignoring a torn truncation", "log", f.name)
 		return p, nil
 	}
 	return pendingCut{binary.LittleEndian.Uint64(b[4:]), int64(binary.LittleEndian.Uint64(b[12:])), b[20:]}, nil
@@ -302,14 +239,14 @@ func (r *recovery) applyCut(p pendingCut, fnd *found) error {
 	return l.dir.fs.Truncate(path, p.pos)
 }
 
-// finishCut is step 4.
-func (l *Log) finishCut(p pendingCut) error {
+// finish is step 4.
+func (p pendingCut) finish(l *Log) error {
 	if len(p.kept) > 0 {
-		if err := l.appendKept(p.kept); err != nil {
+		if err := p.append(l); err != nil {
 			return err
 		}
 	}
-	if err := l.syncFiles(l.end.Load()); err != nil {
+	if err := l.flush.sync(l.end.Load()); err != nil {
 		return err
 	}
 	if err := l.dir.fs.Remove(l.path + "/" + cutName); err != nil {
@@ -321,10 +258,10 @@ func (l *Log) finishCut(p pendingCut) error {
 	return nil
 }
 
-// appendKept writes what stays of a cut entry as an entry of its own.
-func (l *Log) appendKept(kept []byte) error {
+// append writes what stays of a cut entry as an entry of its own.
+func (p pendingCut) append(l *Log) error {
 	maxTs := int64(-1)
-	for rest := kept; len(rest) >= record.HeaderSize; {
+	for rest := p.kept; len(rest) >= record.HeaderSize; {
 		h := record.Batch(rest)
 		if err := checkHeader(h, int64(len(rest)), 0); err != nil {
 			return err
@@ -332,7 +269,7 @@ func (l *Log) appendKept(kept []byte) error {
 		maxTs = max(maxTs, h.MaxTimestamp())
 		rest = rest[h.Size():]
 	}
-	return l.appendLocked(kept, maxTs)
+	return l.appendLocked(p.kept, maxTs)
 }
 
 // A base marker is an empty file NNN-OFFSET.base: the log begins at OFFSET with the data file NNN, and what is older is gone. It is
@@ -344,8 +281,8 @@ type baseMarker struct {
 
 const markerSuffix = ".base"
 
-func (l *Log) markerPath(m baseMarker) string {
-	return fmt.Sprintf("%s/%020d-%020d%s", l.path, m.index, m.base, markerSuffix)
+func (f *files) markerPath(m baseMarker) string {
+	return fmt.Sprintf("%s/%020d-%020d%s", f.path, m.index, m.base, markerSuffix)
 }
 
 func parseMarker(name string) (m baseMarker, ok bool) {
@@ -364,7 +301,7 @@ func parseOffset(s string) (int64, bool) {
 }
 
 // putMarker makes a marker, durably: the data file that it names first.
-func (l *Log) putMarker(m baseMarker) error {
+func (l *files) putMarker(m baseMarker) error {
 	if err := l.syncNames(); err != nil {
 		return err
 	}
@@ -391,10 +328,10 @@ func syncOrNil(err error) error {
 	return nil
 }
 
-// dropMarker removes a marker whose data file has durable batches.
-func (l *Log) dropMarker() error {
+// dropMarker removes a marker whose data file, being before the tail, has durable batches.
+func (l *files) dropMarker(tail uint64) error {
 	m := l.marker.Load()
-	if m == nil || m.index >= l.tail().index || !l.marker.CompareAndSwap(m, nil) {
+	if m == nil || m.index >= tail || !l.marker.CompareAndSwap(m, nil) {
 		return nil
 	}
 	if err := l.dir.fs.Remove(l.markerPath(*m)); err != nil && !notExist(err) {
@@ -441,7 +378,7 @@ func (l *Log) Reset(start int64) error {
 	if start < 0 {
 		return fmt.Errorf("%s: reset to %d: %w", l.path, start, ErrOffsetOutOfRange)
 	}
-	defer l.holdSync()()
+	defer l.flush.hold()()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
@@ -454,7 +391,7 @@ func (l *Log) Reset(start int64) error {
 }
 
 func (l *Log) reset(start int64) error {
-	if err := l.makeDirs(); err != nil {
+	if err := l.makeDirs(l.tail().index); err != nil {
 		return err
 	}
 	if err := l.mend(); err != nil {
@@ -489,7 +426,7 @@ func (l *Log) reset(start int64) error {
 	f.mu.Lock()
 	f.generation++
 	f.saved.pos = position{m.index, 0, m.index, start}
-	st := l.stateLocked()
+	st := l.flush.stateLocked()
 	f.mu.Unlock()
 	if err := l.dir.journal.put(map[string]state{l.name: st}); err != nil {
 		l.dir.log.Warn("checkpoint after reset", "log", l.name, "err", err) // the marker is enough
@@ -497,27 +434,10 @@ func (l *Log) reset(start int64) error {
 	return l.unlinkSegments(old)
 }
 
-// unlinkSegments removes segments that are in no view any more, the oldest first.
-func (l *Log) unlinkSegments(segs []*segment) error {
-	l.dirDirty.Store(true)
-	for _, s := range segs {
-		s.forget()
-		if err := l.unlink(s.index); err != nil {
-			return err
-		}
-		if err := l.dir.fs.Remove(l.sidecarPath(s.index)); err != nil && !notExist(err) {
-			return err
-		}
-	}
-	return nil
-}
-
-// removeSidecars removes those of files that are no more, and those of before a truncation.
-func (l *Log) removeSidecars(indexes []uint64) error {
-	segs := l.view.Load().segs
+// removeSidecars removes those of files that are no more.
+func (l *files) removeSidecars(indexes []uint64, segs []*segment) error {
 	for _, index := range indexes {
-		known := slices.ContainsFunc(segs, func(s *segment) bool { return s.index == index && s != l.tail() })
-		if known || index == l.tail().index {
+		if slices.ContainsFunc(segs, func(s *segment) bool { return s.index == index }) {
 			continue
 		}
 		if err := l.dir.fs.Remove(l.sidecarPath(index)); err != nil {
