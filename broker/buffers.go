@@ -58,6 +58,7 @@ type memory struct {
 const (
 	freeBytes     = 16 << 10
 	aheadBytes    = 32 << 20
+	newcomerBytes = 4 << 20 // of aheadBytes: what clients get that have not yet sent a frame of such a size
 	waitForMemory = 10 * time.Second
 )
 
@@ -65,11 +66,16 @@ func newMemory(total int64) *memory {
 	return &memory{total: total, ahead: aheadBytes, freed: make(chan struct{})}
 }
 
-// tryAhead takes n bytes that have not arrived yet, if there are so many.
-func (m *memory) tryAhead(n int) bool {
+// tryAhead takes n bytes that have not arrived yet, if there are so many. proven is said of a client that has kept such a promise
+// before: newcomers share a small part, so that many of them with nothing but lengths take next to no memory.
+func (m *memory) tryAhead(n int, proven bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ahead < int64(n) {
+	left := m.ahead
+	if !proven {
+		left -= aheadBytes - newcomerBytes
+	}
+	if left < int64(n) {
 		return false
 	}
 	m.ahead -= int64(n)

@@ -279,7 +279,10 @@ func TestMemoryIsBounded(t *testing.T) {
 	if err := <-got; err != nil {
 		t.Fatal(err)
 	}
-	if !m.tryAhead(aheadBytes) || m.tryAhead(1) {
+	if !m.tryAhead(newcomerBytes, false) || m.tryAhead(1, false) {
+		t.Fatal("what newcomers get ahead is not bounded")
+	}
+	if !m.tryAhead(aheadBytes-newcomerBytes, true) || m.tryAhead(1, true) {
 		t.Fatal("ahead is not bounded")
 	}
 }

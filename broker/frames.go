@@ -182,11 +182,11 @@ func (f *frames) room(n int) (ahead int, err error) {
 			f.r, f.w = 0, have
 			return 0, nil
 		}
-		f.move(n)
+		f.move(getBuffer(n))
 		return 0, nil
 	}
 	want := n
-	if f.mem.tryAhead(n - have) {
+	if f.mem.tryAhead(n-have, 2*f.hint >= n) {
 		ahead = n - have
 	} else {
 		want = min(n, max(2*have, freeBytes/4))
@@ -201,14 +201,13 @@ func (f *frames) room(n int) (ahead int, err error) {
 		f.taken = want
 	}
 	if len(f.buf.b)-f.r < want {
-		f.move(want)
+		f.move(getBuffer(want))
 	}
 	return ahead, nil
 }
 
-// move takes a buffer of n bytes and carries over what has arrived.
-func (f *frames) move(n int) {
-	nb := getBuffer(n)
+// move carries what has arrived over to another buffer.
+func (f *frames) move(nb *buffer) {
 	copy(nb.b, f.buf.b[f.r:f.w])
 	f.w -= f.r
 	f.r = 0

@@ -9,14 +9,15 @@ import (
 	"weir/broker/partition"
 	"weir/controller"
 	"weir/protocol"
+	"weir/protocol/record"
 )
 
 // Produce (0), v3-13. Answered by the partition leader.
 //
 // Versions: 3 message format v2 · 8 record errors (KIP-467) · 9 flexible · 10 leader hints (KIP-951) · 12 implicit
 // AddPartitionsToTxn (KIP-890) · 13 topic ids (KIP-516). Versions 0 to 2 are advertised and refused, as Kafka does.
-// Needs: WRITE on Topic.
-// Differs from Kafka: a transactional id is refused with INVALID_TXN_STATE until transactions are there.
+// Needs: WRITE on Topic, and WRITE on TransactionalId where a batch is transactional.
+// Differs from Kafka: a transactional batch is refused with INVALID_TXN_STATE until transactions are there.
 
 // produceWait is what is left to wait for: the partition's place in the response, and its outcome.
 type produceWait struct {
@@ -30,11 +31,12 @@ func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 	failed := false
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(q.Topics))
 	img := s.Image()
+	unauthorizedTxn := transactional(q) && (q.TransactionID == nil || !s.Authorizer.Authorize(c.Session, Write, TransactionalIDResource, *q.TransactionID))
 	for i := range q.Topics {
 		t, rt := &q.Topics[i], &resp.Topics[i]
 		rt.Topic, rt.TopicID = t.Topic, t.TopicID
 		rt.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(t.Partitions))
-		topic, code := s.produceTopic(c, img, q, t)
+		topic, code := s.produceTopic(c, img, q, t, unauthorizedTxn)
 		for j := range t.Partitions {
 			rp := &rt.Partitions[j]
 			*rp = kmsg.NewProduceResponseTopicPartition()
@@ -69,7 +71,7 @@ func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 }
 
 // produceTopic finds and authorizes a topic. Kafka's order: the right to write comes before the topic's existence.
-func (s *Server) produceTopic(c *Call, img *controller.Image, q *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic) (*controller.Topic, protocol.Code) {
+func (s *Server) produceTopic(c *Call, img *controller.Image, q *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, unauthorizedTxn bool) (*controller.Topic, protocol.Code) {
 	var topic *controller.Topic
 	if c.Header.Version >= 13 {
 		if topic = img.TopicByID(t.TopicID); topic == nil {
@@ -89,10 +91,22 @@ func (s *Server) produceTopic(c *Call, img *controller.Image, q *kmsg.ProduceReq
 		return nil, protocol.UnknownTopicOrPartition
 	case q.Acks < -1 || q.Acks > 1:
 		return nil, protocol.InvalidRequiredAcks
-	case q.TransactionID != nil:
-		return nil, protocol.InvalidTxnState
+	case unauthorizedTxn:
+		return nil, protocol.TransactionalIDAuthorizationFailed
 	}
 	return topic, protocol.None
+}
+
+// transactional says whether any partition's records begin with a transactional batch (RequestUtils.hasTransactionalRecords).
+func transactional(q *kmsg.ProduceRequest) bool {
+	for i := range q.Topics {
+		for j := range q.Topics[i].Partitions {
+			if b, _, err := record.Next(q.Topics[i].Partitions[j].Records); err == nil && b.Transactional() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // adminClientID is the client id that Kafka lets write to internal topics (AdminUtils.ADMIN_CLIENT_ID).

@@ -35,7 +35,7 @@ func deleteRecords(s *Server, c *Call, q *kmsg.DeleteRecordsRequest) (Response, 
 				rp.ErrorCode = int16(protocol.TopicAuthorizationFailed)
 			case topic == nil || p.Partition < 0 || int(p.Partition) >= len(topic.Partitions):
 				rp.ErrorCode = int16(protocol.UnknownTopicOrPartition)
-			case internalTopic(t.Topic):
+			case isInternal(t.Topic):
 				rp.ErrorCode = int16(protocol.InvalidTopicException)
 			default:
 				r := s.Replicas.DeleteRecords(partition.ID{Topic: topic.ID, Partition: p.Partition}, p.Offset)

@@ -70,7 +70,7 @@ func (p *Partition) check(epoch int32, onlyLeader bool) protocol.Code {
 	switch {
 	case p.failed != protocol.None:
 		return p.failed
-	case epoch >= 0 && epoch < p.leaderEpoch:
+	case epoch != -1 && epoch < p.leaderEpoch:
 		return protocol.FencedLeaderEpoch
 	case epoch > p.leaderEpoch:
 		return protocol.UnknownLeaderEpoch
