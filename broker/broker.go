@@ -136,6 +136,16 @@ func (b *Broker) Wait() error {
 func (b *Broker) watch() {
 	select {
 	case <-b.closed:
+		return
+	case <-b.node.Done(): // the metadata could not be written
+		if err := b.node.Err(); err != nil {
+			b.fail(fmt.Errorf("the metadata failed: %w", err))
+		}
+	case err := <-b.failed:
+		b.failed <- err
+	}
+	select {
+	case <-b.closed:
 	case err := <-b.failed:
 		b.failed <- err
 		b.log.Error("the broker stops", "error", err.Error())

@@ -303,7 +303,6 @@ func TestReassignmentCompletes(t *testing.T) {
 	id := w.m.Topic("t").ID
 	w.commit([]Record{&PartitionChangeRecord{TopicID: id, ISR: []int32{0}, Replicas: []int32{1, 2, 0}, Removing: []int32{0}, Adding: []int32{2},
 		Directories: []protocol.UUID{{1, 1}, {2, 1}, {0, 1}}, Leader: NoLeaderChange, LeaderRecoveryState: -1}})
-	p := w.m.Topic("t").Partitions[0]
 	alter := func(ids ...int32) protocol.Code {
 		p := w.m.Topic("t").Partitions[0]
 		q := &kmsg.AlterPartitionRequest{BrokerID: 0, BrokerEpoch: w.m.Broker(0).Epoch, Topics: []kmsg.AlterPartitionRequestTopic{{TopicID: id,
@@ -320,7 +319,7 @@ func TestReassignmentCompletes(t *testing.T) {
 	if code := alter(0, 1, 2); code != protocol.NewLeaderElected {
 		t.Fatal(code)
 	}
-	if p = w.m.Topic("t").Partitions[0]; p.Leader != 1 || !slices.Equal(p.Replicas, []int32{1, 2}) || !slices.Equal(p.ISR, []int32{1, 2}) ||
+	if p := w.m.Topic("t").Partitions[0]; p.Leader != 1 || !slices.Equal(p.Replicas, []int32{1, 2}) || !slices.Equal(p.ISR, []int32{1, 2}) ||
 		len(p.Adding)+len(p.Removing) > 0 || len(p.Directories) != 2 {
 		t.Fatalf("%+v", p)
 	}

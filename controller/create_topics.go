@@ -66,7 +66,6 @@ type topicCreation struct {
 	refused  map[string]bool // outcomes that stand before the controller looks at the request as a whole
 	created  map[string]kmsg.CreateTopicsResponseTopic
 	records  []Record
-	placer   *placer
 }
 
 // unique returns the topics whose names occur once and may be used, and refuses the others.

@@ -19,12 +19,6 @@ import (
 // Needs: WRITE on Topic, and WRITE on TransactionalId where a batch is transactional.
 // Differs from Kafka: a transactional batch is refused with INVALID_TXN_STATE until transactions are there.
 
-// produceWait is what is left to wait for: the partition's place in the response, and its outcome.
-type produceWait struct {
-	topic, part int
-	ack         partition.Ack
-}
-
 func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.ProduceResponse)
 	var waits []produceWait
@@ -178,28 +172,4 @@ func endpoint(img *controller.Image, id int32, listener string) (host string, po
 		}
 	}
 	return "", 0, nil, false
-}
-
-// awaitProduce waits for all outcomes, but not beyond the deadline: what is not there then has timed out, though it is in the log.
-func awaitProduce(ctx context.Context, s *Server, resp *kmsg.ProduceResponse, waits []produceWait, deadline time.Time) (Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(s.Now()))
-	defer cancel()
-	for _, w := range waits {
-		rp := &resp.Topics[w.topic].Partitions[w.part]
-		code := protocol.RequestTimedOut
-		select {
-		case <-w.ack.Done():
-			code = w.ack.Code()
-		default:
-			select {
-			case <-w.ack.Done():
-				code = w.ack.Code()
-			case <-ctx.Done():
-			}
-		}
-		if code != protocol.None {
-			rp.ErrorCode, rp.BaseOffset, rp.LogAppendTime, rp.LogStartOffset = int16(code), -1, -1, -1
-		}
-	}
-	return resp, nil
 }

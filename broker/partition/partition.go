@@ -35,9 +35,8 @@ type Partition struct {
 	leader           bool
 	epochStartOffset int64 // leader: the log's end when its epoch began; else -1
 
-	hw         int64
-	failed     protocol.Code // not None: everything is answered with it
-	syncedUpTo int64         // the largest SyncUpTo asked for
+	hw     int64
+	failed protocol.Code // not None: everything is answered with it
 }
 
 // New makes a partition over its log. Load must come next. topic and settings are shared and read-only; brokers may be nil where

@@ -220,7 +220,6 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return fmt.Sprintf("now %d\n", s.now)
 	case "new":
 		s.create(a, id)
-		n = s.nodes[id]
 	case "config":
 		c := n.cfg
 		c.MinInsyncReplicas = int32(a.i64("min-isr", int64(c.MinInsyncReplicas)))

@@ -41,12 +41,6 @@ func (d *dir) note(name string) {
 	d.names[name] = struct{}{}
 }
 
-func (d *dir) forget(name string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.names, name)
-}
-
 func (d *dir) has(name string) (ok bool, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -161,7 +161,10 @@ func (m *Manager) Close() error {
 		return nil
 	}
 	m.timers.stop()
-	m.each(func(r *replica) { r.mu.Lock(); r.mu.Unlock() }) //nolint:staticcheck // who saw closed unset has added to busy after this
+	m.each(func(r *replica) { // who saw closed unset has added to busy after this
+		r.mu.Lock()
+		defer r.mu.Unlock()
+	})
 	m.busy.Wait()
 	m.each(func(r *replica) {
 		e := takeEffects()
