@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -19,7 +20,7 @@ var metadataScripts = []script{
 		}
 		for _, name := range []string{"", "-dash-first", "dash-last-", "with space", "ümlaut", "a.b-c_d", strings.Repeat("x", 300)} {
 			request.ClientSoftwareName = name
-			s.ask("client name "+name, v, request)
+			s.ask(fmt.Sprintf("client name of %d bytes %.20s", len(name), name), v, request)
 		}
 		request.ClientSoftwareName, request.ClientSoftwareVersion = "ok", ""
 		s.ask("no client version", v, request)

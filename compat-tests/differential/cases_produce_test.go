@@ -149,11 +149,12 @@ var produceScripts = []script{
 		s.ask("old", v, s.produce(v, "a", 0, oldSet(1, "old")))
 	}},
 	{"records", 0, 3, 13, func(s *session, v int16) {
-		s.create("a", 1)
-		for _, odd := range oddBatches(s.start) {
-			s.ask(odd.what, v, s.produce(v, "a", 0, odd.records))
+		odd := oddBatches(s.start)
+		s.create("a", int32(len(odd)))
+		for i, o := range odd {
+			s.ask(o.what, v, s.produce(v, "a", int32(i), o.records))
+			s.readAll("after "+o.what, "a", int32(i))
 		}
-		s.readAll("what is there", "a", 0)
 	}},
 	{"acks and places", 0, 3, 13, func(s *session, v int16) {
 		s.create("a", 2)

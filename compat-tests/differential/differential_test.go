@@ -18,8 +18,10 @@ import (
 // peerVersion is the Kafka that says what is right.
 const peerVersion = "4.4.0"
 
-// settings are both brokers' own, so that they show in neither as a difference.
-var settings = []string{"log.retention.hours=100"}
+// settings are both brokers' own: what kafka.sh sets, so that it shows in neither as a difference, and one more.
+var settings = []string{"node.id=1", "process.roles=broker,controller", "offsets.topic.replication.factor=1", "transaction.state.log.replication.factor=1",
+	"transaction.state.log.min.isr=1", "share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1",
+	"group.initial.rebalance.delay.ms=0", "log.retention.hours=100"}
 
 // script is one case: what is asked of a broker, at one version of the key it is about.
 type script struct {
@@ -67,10 +69,11 @@ func TestRequests(t *testing.T) {
 				prefix := fmt.Sprintf("d%s-%d.", run, number)
 				theirs := play(t, "Kafka", kafka.Addr, prefix, start, c, version)
 				mine := play(t, "the broker", ours.Addr, prefix, start, c, version)
-				compare(t, theirs, mine)
+				compare(t, theirs, mine, c, version)
 			})
 		}
 	}
+	summarize(t)
 	for i, k := range known {
 		if !used[i] {
 			t.Logf("no longer a difference, or never asked for: key %d, %s", k.key, k.path)
@@ -86,13 +89,49 @@ func play(t *testing.T, name, addr, prefix string, start int64, c script, versio
 	return s
 }
 
-// shownDifferences is how many of one case are printed: the first ones explain the rest.
-const shownDifferences = 12
+// shownDifferences is how many of one case are printed with it; the summary has all, each once.
+const shownDifferences = 3
+
+// seen are the differences of all cases, with the versions at which each was.
+var seen = map[string][]int16{}
+
+// summarize prints each difference once, over all versions, in the order of keys and steps.
+func summarize(t *testing.T) {
+	var lines []string
+	for what, versions := range seen {
+		slices.Sort(versions)
+		versions = slices.Compact(versions)
+		lines = append(lines, fmt.Sprintf("%s (v%s)", what, ranges(versions)))
+	}
+	if len(lines) == 0 {
+		return
+	}
+	slices.Sort(lines)
+	t.Logf("%d differences in all:\n%s", len(lines), strings.Join(lines, "\n"))
+}
+
+// ranges writes 3, 4, 5, 7 as 3-5, 7.
+func ranges(versions []int16) string {
+	var out []string
+	for i := 0; i < len(versions); {
+		j := i
+		for j+1 < len(versions) && versions[j+1] == versions[j]+1 {
+			j++
+		}
+		if text := itoa(versions[i]); i == j {
+			out = append(out, text)
+		} else {
+			out = append(out, text+"-"+itoa(versions[j]))
+		}
+		i = j + 1
+	}
+	return strings.Join(out, ", ")
+}
 
 // compare fails the test with the first differences that count.
-func compare(t *testing.T, kafka, ours *session) {
+func compare(t *testing.T, kafka, ours *session, c script, version int16) {
 	t.Helper()
-	var found []difference
+	found := 0
 	for i, a := range kafka.answers {
 		if i >= len(ours.answers) || ours.answers[i].what != a.what {
 			t.Fatalf("the case went another way after %q", a.what)
@@ -100,28 +139,27 @@ func compare(t *testing.T, kafka, ours *session) {
 		b := ours.answers[i]
 		step := fmt.Sprintf("%s (%s v%d)", a.what, kmsg.NameForKey(a.key), a.version)
 		for _, d := range differences(step, render(a, kafka.prefix, kafka.ids), render(b, ours.prefix, ours.ids)) {
-			if !allowed(d, a.key) {
-				found = append(found, d)
+			if allowed(d, a.key) {
+				continue
+			}
+			if strings.HasSuffix(d.path, "SessionID") || strings.HasSuffix(d.path, "ProducerID") { // new each time
+				d.kafka, d.ours = sign(d.kafka), sign(d.ours)
+			}
+			what := fmt.Sprintf("%02d %s / %s / %s: Kafka %s, ours %s", c.key, c.name, a.what, d.path, short(d.kafka), short(d.ours))
+			seen[what] = append(seen[what], version)
+			if found++; found <= shownDifferences {
+				t.Errorf("%s\n      %s\n      Kafka: %s\n      ours:  %s", d.step, d.path, short(d.kafka), short(d.ours))
 			}
 		}
 	}
-	step := ""
-	for i, d := range found {
-		if i == shownDifferences {
-			t.Errorf("... and %d more", len(found)-i)
-			break
-		}
-		if d.step != step {
-			step = d.step
-			t.Errorf("%s:", step)
-		}
-		t.Errorf("  %s\n      Kafka: %s\n      ours:  %s", d.path, short(d.kafka), short(d.ours))
+	if found > shownDifferences {
+		t.Errorf("... and %d more", found-shownDifferences)
 	}
 }
 
 func short(v string) string {
-	if len(v) > 200 {
-		return fmt.Sprintf("%s... (%d characters)", v[:200], len(v))
+	if len(v) > 120 {
+		return fmt.Sprintf("%s... (%d characters)", v[:120], len(v))
 	}
 	return v
 }

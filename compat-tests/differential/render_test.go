@@ -112,7 +112,11 @@ func (r *renderer) list(path, plain string, v reflect.Value) {
 				label = fmt.Sprintf("%s, again %d", label, seen[label]-1)
 			}
 		}
-		r.value(path+"["+label+"]", plain, v.Index(i))
+		element := path + "[" + label + "]"
+		if v.Index(i).Kind() == reflect.Struct {
+			r.out[element] = "there"
+		}
+		r.value(element, plain, v.Index(i))
 	}
 }
 
@@ -120,16 +124,27 @@ func (r *renderer) label(element reflect.Value, field string) string {
 	v := element.FieldByName(field)
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
-			return r.id(element.FieldByName("TopicID").Interface().([16]byte))
+			return r.topicOf(element)
 		}
 		v = v.Elem()
 	}
 	if field == "Topic" && v.String() == "" {
-		if id := element.FieldByName("TopicID"); id.IsValid() {
-			return r.id(id.Interface().([16]byte))
-		}
+		return r.topicOf(element)
 	}
 	return strings.ReplaceAll(fmt.Sprint(v.Interface()), r.prefix, "~")
+}
+
+// topicOf is the topic of an element that goes by id.
+func (r *renderer) topicOf(element reflect.Value) string {
+	v := element.FieldByName("TopicID")
+	if !v.IsValid() {
+		return ""
+	}
+	id := v.Interface().([16]byte)
+	if name, ok := r.ids[id]; ok {
+		return "~" + name
+	}
+	return r.id(id)
 }
 
 // id names a topic id by its topic, for the two brokers have different ones.
@@ -140,8 +155,8 @@ func (r *renderer) id(id [16]byte) string {
 	switch {
 	case id == [16]byte{}:
 		return "id 0"
-	case id[0] == 0xaa: // made up by a case
-		return fmt.Sprintf("id %x", id)
+	case id == noSuchID:
+		return "no topic's id"
 	}
 	return "some id"
 }
@@ -159,7 +174,9 @@ func (r *renderer) batches(path string, raw []byte, null bool) {
 			break // the last batch is cut, as is allowed
 		}
 		b := raw[:size]
-		at := fmt.Sprintf("%s[%d].", path, n)
+		element := fmt.Sprintf("%s[%d]", path, n)
+		r.out[element] = "there"
+		at := element + "."
 		attributes := binary.BigEndian.Uint16(b[21:])
 		r.out[at+"BaseOffset"] = fmt.Sprint(int64(binary.BigEndian.Uint64(b)))
 		r.out[at+"PartitionLeaderEpoch"] = fmt.Sprint(int32(binary.BigEndian.Uint32(b[12:])))
@@ -194,7 +211,11 @@ func differences(step string, kafka, ours rendering) []difference {
 		paths[p] = true
 	}
 	var out []difference
+	missing := "" // the element that only one of them has, and whose fields tell nothing more
 	for _, p := range slices.Sorted(maps.Keys(paths)) {
+		if missing != "" && strings.HasPrefix(p, missing+".") {
+			continue
+		}
 		k, inKafka := kafka[p]
 		o, inOurs := ours[p]
 		if !inKafka {
@@ -204,6 +225,9 @@ func differences(step string, kafka, ours rendering) []difference {
 			o = absent
 		}
 		if k != o {
+			if k == "there" || o == "there" {
+				missing = p
+			}
 			out = append(out, difference{step, p, k, o})
 		}
 	}

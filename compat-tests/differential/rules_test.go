@@ -32,8 +32,10 @@ var free = []struct {
 	{"DescribeLogDirs.Dirs[*].TotalBytes", "the size of a disk", sameSign},
 	{"DescribeLogDirs.Dirs[*].UsableBytes", "the space of a disk", sameSign},
 	{"DescribeConfigs.Resources[*].Configs[*].Documentation", "written in each broker's own words", bothOrNeither},
-	{"DescribeConfigs.Resources[1].Configs[*listeners].*Value", "an address", bothOrNeither},
-	{"DescribeConfigs.Resources[1].Configs[controller.quorum.voters].*Value", "an address", bothOrNeither},
+	{"DescribeConfigs.Resources[1].Configs[listeners].*Value", "an address", bothOrNeither},
+	{"DescribeConfigs.Resources[1].Configs[advertised.listeners]*", "an address, which only kafka.sh sets", nil},
+	{"DescribeConfigs.Resources[1].Configs[controller.quorum.voters]*", "Kafka does not start without, and it is an address", nil},
+	{"DescribeConfigs.Resources[1].Configs[controller.listener.names]*", "Kafka does not start without", nil},
 	{"DescribeConfigs.Resources[1].Configs[log.dir*].*Value", "a path", bothOrNeither},
 }
 
@@ -49,17 +51,16 @@ func bothOrNeither(kafka, ours string) bool {
 	return missing(kafka) == missing(ours)
 }
 
-func sameSign(kafka, ours string) bool {
-	sign := func(v string) string {
-		switch {
-		case v == "0" || v == "(absent)":
-			return v
-		case strings.HasPrefix(v, "-"):
-			return "-"
-		}
-		return "+"
+func sameSign(kafka, ours string) bool { return sign(kafka) == sign(ours) }
+
+func sign(v string) string {
+	switch {
+	case v == "0" || v == "(absent)":
+		return v
+	case strings.HasPrefix(v, "-"):
+		return "a negative number"
 	}
-	return sign(kafka) == sign(ours)
+	return "a positive number"
 }
 
 func glob(pattern string) *regexp.Regexp {
@@ -101,7 +102,7 @@ const apiVersions = 18
 // mustServe are the keys that have to be in ApiVersions whatever else is still missing.
 var mustServe = []int16{0, 1, 2, 3, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 44, 60, 75}
 
-var apiKey = regexp.MustCompile(`^ApiVersions\.ApiKeys(\[(\d+)\]\..*)?$`)
+var apiKey = regexp.MustCompile(`^ApiVersions\.ApiKeys(\[(\d+)\](\..*)?)?$`)
 
 // notServedYet lets a key be absent that the page lists as not served; versions of a key that is there must be Kafka's.
 func notServedYet(d difference) bool {
