@@ -111,7 +111,7 @@ func (r *recovery) adopt() {
 	start := max(first, r.st.start)
 	if start > end {
 		l.dir.log.Warn("log start beyond the end", "log", l.name, "start", start, "end", end)
-		start = first
+		start = end // what was deleted stays deleted
 	}
 	l.start.Store(start)
 	l.synced.Store(min(max(start, r.pos.next), end))

@@ -84,7 +84,17 @@ func (l *Log) truncate(offset int64) error {
 	if err := l.cutFiles(segs[c.i:], c.pos); err != nil {
 		return err
 	}
+	lowered := l.start.Load() > c.end
 	c.publish(l, segs)
+	if lowered {
+		err := l.dir.journal.put(map[string]state{l.name: l.flush.state()})
+		if err == nil {
+			err = l.dir.journal.sync()
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if len(c.kept) == 0 {
 		return nil
 	}
