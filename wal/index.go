@@ -70,11 +70,6 @@ func findOffset(pts []point, offset int64) int {
 	return max(0, sort.Search(len(pts), func(i int) bool { return pts[i].offset > offset })-1)
 }
 
-// findPos returns the last point at or below pos, 0 when there is none.
-func findPos(pts []point, pos int64) int {
-	return max(0, sort.Search(len(pts), func(i int) bool { return pts[i].pos > pos })-1)
-}
-
 // findTime returns the last point before which every timestamp is below ts. The first batch at or above ts, if there is any, lies
 // between it and the next point.
 func findTime(pts []point, ts int64) int {

@@ -169,7 +169,7 @@ func TestAppendReadRestart(t *testing.T) {
 						t.Fatal(err)
 					}
 				} else {
-					d = crash(t, d)
+					crash(t, d)
 				}
 				d = open(t, path, o)
 				l = logOf(t, d, "t-0")

@@ -17,9 +17,11 @@ import (
 // capacity); a handle whose buffer was taken may neither Read nor Truncate. wal does neither at all.
 
 // bounds mirrors the library's bpos, batchEntry its own.
-type bounds struct{ pos, end int }
+type bounds struct {
+	pos, end int //lint:ignore U1000 only the layout counts
+}
 type batchEntry struct {
-	index uint64
+	index uint64 //lint:ignore U1000 only the layout counts
 	size  int
 }
 

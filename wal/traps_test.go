@@ -29,10 +29,13 @@ func TestLayoutIsKnown(t *testing.T) {
 	}
 }
 
+//lint:ignore U1000 only the layout counts
 type strangeLog struct {
 	segments []*strangeSegment
 	sfile    *os.File
 }
+
+//lint:ignore U1000 only the layout counts
 type strangeSegment struct {
 	ebuf []byte
 	epos []struct{ end, pos int } // swapped
