@@ -61,6 +61,14 @@ func checkPrefix(t *testing.T, path string, batches [][]byte) (n int) {
 	return n
 }
 
+// sizeAfter returns the size of a log's files after a start.
+func sizeAfter(t *testing.T, path string) int64 {
+	t.Helper()
+	d := open(t, path, Options{})
+	defer d.Close()
+	return logOf(t, d, "t-0").Size()
+}
+
 func copyTree(t *testing.T, from string) string {
 	t.Helper()
 	to := t.TempDir()
@@ -78,6 +86,7 @@ func TestTornTail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	size := sizeAfter(t, copyTree(t, path))
 	whole, total := 0, len(batches)
 	for sum := 0; sum < len(data); whole++ {
 		n := len(batches[total-1-whole])
@@ -105,6 +114,9 @@ func TestTornTail(t *testing.T) {
 				image := copyTree(t, path)
 				if err := os.WriteFile(image+"/t-0/wal/"+filepath.Base(last), f(slices.Clone(data)), 0o644); err != nil {
 					t.Fatal(err)
+				}
+				if n := sizeAfter(t, image); name == "appended zeros" && n != size {
+					t.Fatalf("%d bytes, of which %d are zeros, were kept", n, n-size)
 				}
 				n := checkPrefix(t, image, batches)
 				if n < total-whole || (name == "appended zeros" || name == "nothing at all") && n != total {

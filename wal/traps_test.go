@@ -548,6 +548,7 @@ func TestTrapUnlinkedFilesKeepSpace(t *testing.T) {
 		t.Fatal("the test sees no descriptor")
 	}
 	d.Release()
+	l.dir.work.wait() // a sync may still have one
 	if n := deletedDescriptors(t, l.path); n != 0 {
 		t.Fatalf("%d descriptors of unlinked files are open", n)
 	}
