@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
 
@@ -27,12 +30,15 @@ func TestImage(t *testing.T) {
 	defer cancel()
 	port := freePort(t)
 	addr := net.JoinHostPort("127.0.0.1", port)
-	container, err := testcontainers.Run(ctx, "",
+	running, err := testcontainers.Run(ctx, "",
 		testcontainers.WithDockerfile(testcontainers.FromDockerfile{Context: buildContext(t), Repo: "weir-compat", Tag: "test"}),
-		testcontainers.WithExposedPorts(port+":9092/tcp"),
+		testcontainers.WithExposedPorts("9092/tcp"),
+		testcontainers.WithHostConfigModifier(func(host *container.HostConfig) {
+			host.PortBindings = network.PortMap{network.MustParsePort("9092/tcp"): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: port}}}
+		}),
 		testcontainers.WithEnv(map[string]string{"KAFKA_ADVERTISED_LISTENERS": "PLAINTEXT://" + addr, "KAFKA_NUM_PARTITIONS": "3"}),
 		testcontainers.WithWaitStrategy(wait.ForLog("ready: broker 1 on PLAINTEXT://"+addr)))
-	testcontainers.CleanupContainer(t, container)
+	testcontainers.CleanupContainer(t, running)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,14 +54,14 @@ func TestImage(t *testing.T) {
 	check(ctx, t, addr, written)
 
 	limit := 20 * time.Second
-	if err := container.Stop(ctx, &limit); err != nil {
+	if err := running.Stop(ctx, &limit); err != nil {
 		t.Fatal(err)
 	}
-	state, err := container.State(ctx)
+	state, err := running.State(ctx)
 	if err != nil || state.ExitCode != 0 {
 		t.Fatalf("stopped with exit code %v, %v", state, err)
 	}
-	if err := container.Start(ctx); err != nil {
+	if err := running.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
 	check(ctx, t, addr, written)
@@ -106,7 +112,7 @@ func buildContext(t *testing.T) string {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "0.0.0.0:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
