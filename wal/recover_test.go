@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	tidwall "github.com/tidwall/wal"
@@ -358,6 +359,54 @@ func TestJournalCompaction(t *testing.T) {
 		t.Fatalf("%d live bytes, want %d", j.live, live)
 	}
 	j.close()
+}
+
+// A write that failed half way is cut off, so that what follows is found; a bad record before good ones costs all positions.
+func TestJournalDamage(t *testing.T) {
+	dir := t.TempDir()
+	f := vfs.NewFault(vfs.OS, "")
+	j, _, err := openJournal(f, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]state{}
+	for i := range 10 {
+		name := fmt.Sprint("t-", i)
+		states[name] = state{start: int64(i), pos: position{1, 2, 3, 4}}
+		if i == 5 {
+			f.Fail(1, syscall.ENOSPC, vfs.Only(vfs.Write))
+			if err := j.put(map[string]state{"t-5": {start: 99}}); !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+		}
+		if err := j.put(map[string]state{name: states[name]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.close()
+	check := func(want int, positions bool) {
+		t.Helper()
+		j, damaged, err := openJournal(vfs.OS, dir)
+		if err != nil || damaged == positions || len(j.states) != want {
+			t.Fatalf("%v, damaged %v, %d states", err, damaged, len(j.states))
+		}
+		for name, st := range j.states {
+			if st.start != states[name].start || (st.pos == states[name].pos) != positions {
+				t.Fatalf("%s: %+v", name, st)
+			}
+		}
+		j.close()
+	}
+	check(10, true)
+	data, err := os.ReadFile(j.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(j.path(), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check(5, false)
 }
 
 func FuzzJournal(f *testing.F) {

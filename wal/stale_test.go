@@ -127,6 +127,7 @@ func TestRetentionComesBackInPart(t *testing.T) {
 	for range 5 {
 		appendBatch(t, l, 1, 1000, 1)
 	}
+	d.work.wait()
 	kept := copyTree(t, path)
 	if removed, err := l.Retain(Retention{Bytes: 8000, Ms: -1, Upto: 15}); err != nil || !removed {
 		t.Fatal(removed, err)
@@ -156,6 +157,36 @@ func TestRetentionComesBackInPart(t *testing.T) {
 				t.Fatalf("%v: [%d, %d), %d bytes, want [%d, 15), %d", back, l.Start(), l.End(), len(got), start, len(want))
 			}
 		}
+	}
+}
+
+// The log start of before a reset is not that of after it, though the checkpoint of before is what a crash left.
+func TestStaleStart(t *testing.T) {
+	path := t.TempDir()
+	d := open(t, path, Options{})
+	l := logOf(t, d, "t-0")
+	for range 10 {
+		appendBatch(t, l, 1, 1000, 1)
+	}
+	if err := l.SetStart(8); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.ReadFile(path + "/" + journalName)
+	if err == nil {
+		err = l.Reset(3)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		appendBatch(t, l, 1, 1000, 1)
+	}
+	crash(t, d)
+	if err := os.WriteFile(path+"/"+journalName, old, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if l = logOf(t, open(t, path, Options{}), "t-0"); l.Start() != 3 || l.End() != 13 {
+		t.Fatalf("[%d, %d)", l.Start(), l.End())
 	}
 }
 

@@ -191,9 +191,12 @@ func TestTrapSyncBlocks(t *testing.T) {
 	}
 	g.gate <- struct{}{}
 	// All that came meanwhile share the next sync, but for those that come so late that they begin a third.
-	for range 50 {
+	for turns := 0; ; {
 		select {
 		case <-g.reached:
+			if turns++; turns > 3 {
+				t.Fatal("every caller has a sync of its own")
+			}
 			g.gate <- struct{}{}
 		case err := <-done:
 			if err != nil {
