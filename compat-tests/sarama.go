@@ -3,6 +3,7 @@ package compat
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -23,6 +24,7 @@ func (Sarama) CanBeIdempotent() bool { return true }
 type saramaProducer struct {
 	producer sarama.AsyncProducer
 	topic    string
+	waiting  sync.WaitGroup // for answers: records that are tried again while the producer closes are refused
 	finished chan struct{}
 }
 
@@ -56,7 +58,7 @@ func (Sarama) NewProducer(addr, topic string, o Options) (Producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &saramaProducer{producer, topic, make(chan struct{})}
+	p := &saramaProducer{producer: producer, topic: topic, finished: make(chan struct{})}
 	go p.answer()
 	return p, nil
 }
@@ -73,12 +75,14 @@ func (p *saramaProducer) answer() {
 				continue
 			}
 			m.Metadata.(func(int64, error))(m.Offset, nil)
+			p.waiting.Done()
 		case e, ok := <-errors:
 			if !ok {
 				errors = nil
 				continue
 			}
 			e.Msg.Metadata.(func(int64, error))(-1, e.Err)
+			p.waiting.Done()
 		}
 	}
 }
@@ -94,10 +98,12 @@ func (p *saramaProducer) Send(r Record, done func(int64, error)) {
 	for _, h := range r.Headers {
 		m.Headers = append(m.Headers, sarama.RecordHeader{Key: []byte(h.Key), Value: h.Value})
 	}
+	p.waiting.Add(1)
 	p.producer.Input() <- m
 }
 
 func (p *saramaProducer) Close() error {
+	p.waiting.Wait()
 	p.producer.AsyncClose()
 	<-p.finished
 	return nil
