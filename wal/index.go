@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	indexInterval = 32 << 10 // at most so many bytes lie between two points, unless one batch is larger
+	indexInterval = 32 << 10 // an entry gets a point when the last lies so far back; between two are less than this and one entry
 	largeEntry    = 64 << 10 // entries from this size on are sent by descriptor, straight from the index
 	maxPrefix     = 10       // longest length prefix of an entry
 )
@@ -55,7 +55,7 @@ func (p *points) all() []point { return p.arr[:p.n.Load()] }
 func (p *points) add(pt point) *points {
 	n := int(p.n.Load())
 	if n == len(p.arr) {
-		grown := &points{arr: make([]point, max(4, 2*n))}
+		grown := &points{arr: make([]point, max(4, n+n/2))}
 		copy(grown.arr, p.arr)
 		grown.n.Store(int32(n))
 		p = grown
@@ -104,7 +104,7 @@ func newIndexer() indexer { return indexer{last: -1, maxBefore: -1} }
 func (x *indexer) entry(pos, size, offset int64) (pt point, ok bool) {
 	large := size >= largeEntry
 	x.entries++
-	if !large && !x.wasLarge && x.last >= 0 && pos+size-x.last <= indexInterval {
+	if !large && !x.wasLarge && x.last >= 0 && pos-x.last < indexInterval {
 		return pt, false
 	}
 	x.last, x.wasLarge = pos, large

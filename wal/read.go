@@ -157,7 +157,7 @@ func (r *reader) small(s *segment, f *readFile, pts []point, end int64) (more bo
 	}
 	skip := int64(0)
 	if pos == pts[0].pos && pts[0].offset < r.from {
-		skip = largeEntry
+		skip = indexInterval + largeEntry
 		if len(pts) > 1 {
 			skip = pts[1].pos - pos
 		}
