@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/broker/api"
+	"weir/internal/buffer"
 	"weir/protocol"
 )
 
@@ -49,7 +50,7 @@ type queued struct {
 	key, version int16
 	correlation  int32
 	resp         api.Response
-	encoded      *buffer // instead of resp: a response that was ready but had to queue
+	encoded      *buffer.Buffer // instead of resp: a response that was ready but had to queue
 	n            int
 }
 
@@ -234,7 +235,7 @@ func (c *conn) write(q *queued) error {
 		if q.encoded == nil {
 			q.encode(q.resp.(kmsg.Response))
 		}
-		if err := c.out.bytes(q.encoded.b[:q.n]); err != nil {
+		if err := c.out.bytes(q.encoded.B[:q.n]); err != nil {
 			return err
 		}
 	}
@@ -244,18 +245,18 @@ func (c *conn) write(q *queued) error {
 
 // encode makes the frame of a kmsg response.
 func (q *queued) encode(r kmsg.Response) {
-	b := getBuffer(1)
-	dst := append(b.b[:0], 0, 0, 0, 0)
+	b := buffer.Get(1)
+	dst := append(b.B[:0], 0, 0, 0, 0)
 	dst = protocol.AppendResponseHeader(dst, q.key, r.GetVersion(), q.correlation)
 	dst = r.AppendTo(dst)
 	binary.BigEndian.PutUint32(dst, uint32(len(dst)-4))
-	b.b = dst[:cap(dst)]
+	b.B = dst[:cap(dst)]
 	q.encoded, q.n, q.resp = b, len(dst), nil
 }
 
 func (q *queued) release() {
 	if q.encoded != nil {
-		q.encoded.put()
+		q.encoded.Put()
 		q.encoded = nil
 	}
 	if r, ok := q.resp.(api.Streamed); ok {
