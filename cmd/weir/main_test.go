@@ -67,7 +67,8 @@ func TestConfigPrint(t *testing.T) {
 	if strings.Contains(out+errs, "hush") {
 		t.Error("a secret is printed")
 	}
-	if n := strings.Count(errs, "\n"); n != 2 || !strings.Contains(errs, "unknown key nope") || !strings.Contains(errs, "zookeeper.connect") {
+	if n := strings.Count(errs, "\n"); n != 3 || !strings.Contains(errs, "unknown key nope") || !strings.Contains(errs, "zookeeper.connect") ||
+		!strings.Contains(errs, "warning: known, but without effect yet: sasl.jaas.config; known, but not needed here: num.io.threads\n") {
 		t.Errorf("warnings: %q", errs)
 	}
 }
