@@ -273,13 +273,18 @@ func newConn(s *server, nc net.Conn, l *listener) *conn {
 	raw := rawOf(nc)
 	c.in = frames{from: nc, raw: raw, max: s.maxFrame, mem: s.mem, closed: c.ctx.Done()}
 	c.out = sender{conn: nc, raw: raw}
-	host := nc.RemoteAddr().String()
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	c.session = api.Session{ListenerName: l.name, SecurityProtocol: l.securityProtocol, Principal: "User:ANONYMOUS", RemoteHost: host, OnController: l.controller}
+	c.session = api.Session{ListenerName: l.name, SecurityProtocol: l.securityProtocol, Principal: "User:ANONYMOUS", RemoteHost: hostOf(nc), OnController: l.controller}
 	c.usedMs.Store(s.now().UnixMilli())
 	return c
+}
+
+// hostOf is the address of a connection's other end, without its port.
+func hostOf(nc net.Conn) string {
+	host := nc.RemoteAddr().String()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return host
 }
 
 // idleSince says when the connection last did something.

@@ -83,12 +83,15 @@ func (p *Partition) Replicas() int {
 	return len(p.followers) + 1
 }
 
+// SetSettings puts other settings in force, from the next step on.
+func (p *Partition) SetSettings(s *Settings) { p.settings = s }
+
 // SetTopic puts another configuration in force.
 func (p *Partition) SetTopic(nowMs int64, t *config.Topic, e *Effects) {
 	if p.topic == t {
 		return
 	}
-	if old := p.topic; old.SegmentBytes != t.SegmentBytes || old.SegmentMs != t.SegmentMs {
+	if old := p.topic; old.SegmentBytes != t.SegmentBytes || old.SegmentMs != t.SegmentMs || old.SegmentJitterMs != t.SegmentJitterMs {
 		e.Policy = true
 	}
 	p.topic = t
