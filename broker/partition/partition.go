@@ -83,11 +83,9 @@ func (p *Partition) Replicas() int {
 	return len(p.followers) + 1
 }
 
-// SetSettings puts other settings in force, from the next step on.
-func (p *Partition) SetSettings(s *Settings) { p.settings = s }
-
-// SetTopic puts another configuration in force.
-func (p *Partition) SetTopic(nowMs int64, t *config.Topic, e *Effects) {
+// Configure puts another configuration of the topic, and other settings, in force.
+func (p *Partition) Configure(nowMs int64, t *config.Topic, s *Settings, e *Effects) {
+	p.settings = s
 	if p.topic == t {
 		return
 	}

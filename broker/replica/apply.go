@@ -137,8 +137,7 @@ func (r *replica) reconfigure(t *controller.Topic) {
 	r.mu.Lock()
 	if r.p != nil {
 		r.topic = m.topic(t)
-		r.p.SetSettings(m.settings.Load())
-		r.p.SetTopic(m.nowMs(), r.topic.cfg, e)
+		r.p.Configure(m.nowMs(), r.topic.cfg, m.settings.Load(), e)
 		r.retainAtMs = 0
 		r.armFlush()
 		r.unlock(e)
