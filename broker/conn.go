@@ -21,7 +21,7 @@ import (
 
 const (
 	maxQueued      = 128      // requests of one connection whose responses are not written yet
-	maxQueuedBytes = 32 << 20 // and the bytes of those that are encoded
+	maxQueuedBytes = 32 << 20 // and the bytes that they hold
 )
 
 // conn is one client's connection. One goroutine reads frames, runs handlers in order and writes each response itself when nothing is
@@ -36,6 +36,7 @@ type conn struct {
 	ctx     context.Context // done when the connection is closed
 	cancel  context.CancelFunc
 	usedMs  atomic.Int64 // when something was last read or written
+	decoded int          // what the current request decodes to
 
 	mu          sync.Mutex
 	room        sync.Cond // the queue has become shorter
@@ -50,8 +51,9 @@ type queued struct {
 	key, version int16
 	correlation  int32
 	resp         api.Response
-	encoded      *buffer.Buffer // instead of resp: a response that was ready but had to queue
+	encoded      *buffer.Buffer // instead of resp: the first n bytes of it
 	n            int
+	held         int // bytes that it holds, or so
 }
 
 // serve reads and answers until the connection ends. It returns when the reader and the writer are done.
@@ -93,6 +95,7 @@ func (c *conn) stop() {
 	c.queue = nil
 	c.mu.Unlock()
 	c.in.stop()
+	c.giveDecoded()
 }
 
 // fail notes why the connection ends: nothing for an orderly end, one line for anything that the client did wrong.
@@ -122,7 +125,7 @@ func (c *conn) request(frame []byte) error {
 	call := api.Call{Header: h, Session: &c.session, Received: c.srv.now()}
 	if row.Accepts(h.Version) {
 		call.Body = protocol.NewRequest(h)
-		if err := protocol.Decode(call.Body, body); err != nil {
+		if err := protocol.Decode(call.Body, body, c); err != nil {
 			return fmt.Errorf("%s v%d: %w", row.API.Name, h.Version, err)
 		}
 	} else if h.Key == int16(kmsg.ApiVersions) {
@@ -134,10 +137,38 @@ func (c *conn) request(frame []byte) error {
 	if err != nil {
 		return err
 	}
-	if resp == nil {
+	q := queued{key: h.Key, version: h.Version, correlation: h.CorrelationID, resp: resp}
+	switch r := resp.(type) {
+	case nil:
+		c.giveDecoded()
 		return nil
+	case *api.Pending:
+		q.held = max(c.decoded, r.Held)
+	case kmsg.Response: // it may alias the frame and the request, which are not to wait for a client that reads slowly
+		q.encode(r)
+		q.held = q.n
 	}
-	return c.answer(queued{key: h.Key, version: h.Version, correlation: h.CorrelationID, resp: resp})
+	c.giveDecoded()
+	return c.answer(q)
+}
+
+// Reserve implements protocol.Memory.
+func (c *conn) Reserve(bytes int) error {
+	if bytes > freeBytes {
+		if err := c.srv.mem.takeDecoded(bytes, c.ctx.Done()); err != nil {
+			return err
+		}
+	}
+	c.decoded = bytes
+	return nil
+}
+
+// giveDecoded gives back what Reserve took.
+func (c *conn) giveDecoded() {
+	if c.decoded > freeBytes {
+		c.srv.mem.giveDecoded(c.decoded)
+	}
+	c.decoded = 0
 }
 
 // answer writes a response, or queues it behind others.
@@ -148,13 +179,8 @@ func (c *conn) answer(q queued) error {
 		c.mu.Unlock()
 		return c.write(&q)
 	}
-	c.mu.Unlock()
-	if r, ok := q.resp.(kmsg.Response); ok { // it may alias the frame: encode it before that is reused
-		q.encode(r)
-	}
-	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) > 0 && (len(c.queue) >= maxQueued || c.queuedBytes+q.n > maxQueuedBytes) && !c.failed {
+	for len(c.queue) > 0 && (len(c.queue) >= maxQueued || c.queuedBytes+q.held > maxQueuedBytes) && !c.failed {
 		c.room.Wait()
 	}
 	if c.failed {
@@ -162,7 +188,7 @@ func (c *conn) answer(q queued) error {
 		return net.ErrClosed
 	}
 	c.queue = append(c.queue, q)
-	c.queuedBytes += q.n
+	c.queuedBytes += q.held
 	if !c.writing {
 		c.writing = true
 		go c.writer()
@@ -197,7 +223,7 @@ func (c *conn) writer() {
 		if len(c.queue) == 0 {
 			c.queue = nil
 		}
-		c.queuedBytes -= q.n
+		c.queuedBytes -= q.held
 		c.room.Broadcast()
 		c.mu.Unlock()
 

@@ -287,3 +287,41 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Fatal("ahead is not bounded")
 	}
 }
+
+// TestDecodedIsBounded: a request waits until there is memory to decode it, and gives it back before it is answered.
+func TestDecodedIsBounded(t *testing.T) {
+	s := serveRows(t, map[int16]api.Handler{17: echo, 3: func(_ *api.Server, c *api.Call) (api.Response, error) {
+		r := kmsg.NewPtrMetadataResponse()
+		r.Version = c.Header.Version
+		return r, nil
+	}})
+	if err := s.mem.takeDecoded(decodedBytes, nil); err != nil {
+		t.Fatal(err)
+	}
+	nc, q := s.dial(t), kmsg.NewPtrMetadataRequest()
+	q.Version = 4
+	q.Topics = make([]kmsg.MetadataRequestTopic, 1000)
+	for i := range q.Topics {
+		q.Topics[i].Topic = kmsg.StringPtr("a name")
+	}
+	nc.Write(frame(q, 1))
+	other := s.dial(t)
+	other.Write(frame(handshake("x"), 2)) // small ones need not wait
+	if id, _ := readFrame(t, other); id != 2 {
+		t.Fatal("another connection noticed")
+	}
+	for waiting := false; !waiting; { // the first one does
+		s.mem.mu.Lock()
+		waiting = s.mem.waiting > 0
+		s.mem.mu.Unlock()
+	}
+	s.mem.giveDecoded(decodedBytes)
+	if id, _ := readFrame(t, nc); id != 1 {
+		t.Fatal("it was not answered")
+	}
+	s.mem.mu.Lock()
+	defer s.mem.mu.Unlock()
+	if s.mem.decoded != decodedBytes {
+		t.Fatalf("%d bytes were not given back", decodedBytes-s.mem.decoded)
+	}
+}

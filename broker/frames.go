@@ -21,7 +21,7 @@ type frames struct {
 	closed <-chan struct{}
 
 	buf   *buffer.Buffer // nil: nothing has arrived
-	r, w  int            // buf.B[r:w] has arrived and is not read
+	r, w  int            // buf.b[r:w] has arrived and is not read
 	used  int            // where the current frame ends in buf
 	taken int            // of mem's total
 	hint  int            // what the last frame needed

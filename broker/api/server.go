@@ -133,6 +133,7 @@ type Sink interface {
 // all earlier responses are written; it returns when the answer is there or ctx is done (the connection is gone).
 type Pending struct {
 	Wait func(ctx context.Context) (Response, error)
+	Held int // bytes that it holds, where that is more than the request decoded to
 }
 
 // Handler answers one request. An error closes the connection with one log line; a client's outcome goes into the response.
