@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/protocol"
@@ -20,7 +21,11 @@ var errMemory = errors.New("too many bytes of requests in flight")
 //
 // What a request decodes to can be many times its frame, and has a bound of its own (decoded), for who holds some of it waits for
 // nobody's bytes and will soon give it back: so a request that waits for it with its frame in memory cannot wait for itself.
+//
+// What is queued behind responses that are not ready has a bound as well (queued). Beyond it each connection has one request in the
+// works, and its further ones are not read.
 type memory struct {
+	queued                atomic.Int64 // what is left of it; below 0 where it was passed
 	mu                    sync.Mutex
 	total, ahead, decoded int64 // what is left of each
 	waiting               int
@@ -30,14 +35,18 @@ type memory struct {
 const (
 	wakeBytes     = 1 << 10 // what a connection that has just woken up gets
 	freeBytes     = 16 << 10
+	slowBytes     = 4 << 10 // what a frame gets whose bytes are slow to come, without a promise
 	aheadBytes    = 32 << 20
 	newcomerBytes = 4 << 20 // of aheadBytes: what clients get that have not yet sent a frame of such a size
 	decodedBytes  = 4 * protocol.MaxDecoded
+	queuedBytes   = 8 << 20
 	waitForMemory = 10 * time.Second
 )
 
 func newMemory(total int64) *memory {
-	return &memory{total: total, ahead: aheadBytes, decoded: decodedBytes, freed: make(chan struct{})}
+	m := &memory{total: total, ahead: aheadBytes, decoded: decodedBytes, freed: make(chan struct{})}
+	m.queued.Store(queuedBytes)
+	return m
 }
 
 // tryAhead takes n bytes that have not arrived yet, if there are so many. proven is said of a client that has kept such a promise

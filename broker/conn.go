@@ -21,7 +21,8 @@ import (
 
 const (
 	maxQueued      = 128      // requests of one connection whose responses are not written yet
-	maxQueuedBytes = 32 << 20 // and the bytes that they hold
+	maxQueuedBytes = 32 << 20 // and the bytes that they hold, or so
+	queuedCost     = 1 << 10  // what a request in the queue costs beside what it brought
 )
 
 // conn is one client's connection. One goroutine reads frames, runs handlers in order and writes each response itself when nothing is
@@ -65,6 +66,9 @@ func (c *conn) serve() {
 		}
 	}()
 	for {
+		if !c.admit() {
+			return
+		}
 		frame, err := c.in.next()
 		if err != nil {
 			c.fail(err)
@@ -92,7 +96,8 @@ func (c *conn) stop() {
 	for i := range c.queue {
 		c.queue[i].release()
 	}
-	c.queue = nil
+	c.srv.mem.queued.Add(int64(c.queuedBytes))
+	c.queue, c.queuedBytes = nil, 0
 	c.mu.Unlock()
 	c.in.stop()
 	c.giveDecoded()
@@ -143,10 +148,10 @@ func (c *conn) request(frame []byte) error {
 		c.giveDecoded()
 		return nil
 	case *api.Pending:
-		q.held = max(c.decoded, r.Held)
+		q.held = queuedCost + max(c.decoded, r.Held)
 	case kmsg.Response: // it may alias the frame and the request, which are not to wait for a client that reads slowly
 		q.encode(r)
-		q.held = q.n
+		q.held = queuedCost + q.n
 	}
 	c.giveDecoded()
 	return c.answer(q)
@@ -180,20 +185,39 @@ func (c *conn) answer(q queued) error {
 		return c.write(&q)
 	}
 	defer c.mu.Unlock()
-	for len(c.queue) > 0 && (len(c.queue) >= maxQueued || c.queuedBytes+q.held > maxQueuedBytes) && !c.failed {
-		c.room.Wait()
-	}
 	if c.failed {
 		q.release()
 		return net.ErrClosed
 	}
 	c.queue = append(c.queue, q)
-	c.queuedBytes += q.held
+	c.hold(q.held)
 	if !c.writing {
 		c.writing = true
 		go c.writer()
 	}
 	return nil
+}
+
+// hold notes that the queue holds n bytes more.
+func (c *conn) hold(n int) {
+	c.queuedBytes += n
+	c.srv.mem.queued.Add(-int64(n))
+}
+
+// admit waits until the connection may have another request in the works. It is false when there will be no other.
+func (c *conn) admit() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.full() && !c.failed {
+		c.room.Wait()
+	}
+	return !c.failed
+}
+
+// full says whether to leave further requests to the kernel. Where all connections together have queued too much, each still has
+// one in the works, as in Kafka, where it is never more.
+func (c *conn) full() bool {
+	return len(c.queue) >= maxQueued || c.queuedBytes >= maxQueuedBytes || c.writing && c.srv.mem.queued.Load() <= 0
 }
 
 // writer writes what is queued, in order, waiting for what is not ready, and ends when nothing is left.
@@ -223,7 +247,7 @@ func (c *conn) writer() {
 		if len(c.queue) == 0 {
 			c.queue = nil
 		}
-		c.queuedBytes -= q.held
+		c.hold(-q.held)
 		c.room.Broadcast()
 		c.mu.Unlock()
 

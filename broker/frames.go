@@ -171,26 +171,20 @@ func (f *frames) firstSize() int {
 	return max(f.hint, wakeBytes)
 }
 
-// room makes the buffer ready to take more of a frame of n bytes. ahead is what of it was promised by mem and has not arrived.
+// room makes the buffer ready to take more of a frame of n bytes. ahead is what of it was promised by mem and has not arrived. Who
+// waits for bytes holds a buffer that is promised, is small, or is not much larger than what has arrived: for whatever it was made
+// large before, ten thousand clients may be waited for.
 func (f *frames) room(n int) (ahead int, err error) {
 	have := f.w - f.r
-	if len(f.buf.B)-f.r >= n && (f.taken >= n || n <= freeBytes) {
-		return 0, nil
-	}
-	if n <= freeBytes {
-		if len(f.buf.B) >= n { // the frame fits when it is moved to the front
-			copy(f.buf.B, f.buf.B[f.r:f.w])
-			f.r, f.w = 0, have
-			return 0, nil
-		}
-		f.move(buffer.Get(n))
+	if n <= wakeBytes {
+		f.fit(wakeBytes)
 		return 0, nil
 	}
 	want := n
 	if f.mem.tryAhead(n-have, 2*f.hint >= n) {
 		ahead = n - have
-	} else {
-		want = min(n, max(2*have, freeBytes/4))
+	} else if want = min(n, slow(have)); f.w < len(f.buf.B) && len(f.buf.B) <= 2*want {
+		return 0, nil
 	}
 	if want > freeBytes && want > f.taken {
 		if err := f.mem.take(want-f.taken, f.closed); err != nil {
@@ -201,16 +195,34 @@ func (f *frames) room(n int) (ahead int, err error) {
 		}
 		f.taken = want
 	}
-	if len(f.buf.B)-f.r < want {
-		f.move(buffer.Get(want))
-	}
+	f.fit(want)
 	return ahead, nil
+}
+
+// slow is the buffer for a frame of which have bytes are there and more come without a promise. It grows in small steps first, so
+// that it costs little more than what was sent, and then in large ones, so that a large frame is not copied often.
+func slow(have int) int {
+	if have >= 4*freeBytes {
+		return 2 * have
+	}
+	return max(have+have/4, slowBytes)
+}
+
+// fit makes the buffer one that has room for want bytes of the frame, and not much more.
+func (f *frames) fit(want int) {
+	switch size := len(f.buf.B); {
+	case size < want || size > 2*want:
+		f.move(buffer.Get(want))
+	case size-f.r < want:
+		copy(f.buf.B, f.buf.B[f.r:f.w])
+		f.w -= f.r
+		f.r = 0
+	}
 }
 
 // move carries what has arrived over to another buffer.
 func (f *frames) move(nb *buffer.Buffer) {
-	copy(nb.B, f.buf.B[f.r:f.w])
-	f.w -= f.r
+	f.w = copy(nb.B, f.buf.B[f.r:f.w])
 	f.r = 0
 	f.buf.Put()
 	f.buf = nb

@@ -150,6 +150,8 @@ func TestHostileMemory(t *testing.T) {
 	}
 	enoughFiles(t)
 	length := func(n uint32, rest ...byte) []byte { return append(binary.BigEndian.AppendUint32(nil, n), rest...) }
+	good := sized(header(18, 0, 1, strings.Repeat("x", 15<<10))) // as large as frames get without being counted
+	poll := sized(encode(longPoll("witness"), 1))
 	const bound = 150_000_000
 	for _, c := range []struct {
 		name  string
@@ -163,7 +165,13 @@ func TestHostileMemory(t *testing.T) {
 		{"half a header", sized(header(3, 9, 1, "client"))[:11]},
 		{"half a length", []byte{0, 0}},
 		{"32 KiB promised, 5,000 bytes sent", length(32<<10, make([]byte, 5000)...)},
+		{"16 KiB promised, 5,000 bytes sent", length(16<<10-4, make([]byte, 5000)...)},
 		{"one good request, then 100 MiB promised", append(sized(append(header(18, 0, 1, "x"), 0)), length(100<<20, 0, 0)...)},
+		{"15 KiB of a good request, then a byte of the next", append(good, 0)},
+		{"15 KiB of a good request, then as much promised", append(good, good[:5]...)},
+		{"a long poll", poll},
+		{"three long polls", bytes.Repeat(poll, 3)},
+		{"130 long polls", bytes.Repeat(poll, 130)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newChild(t)
