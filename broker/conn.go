@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,7 @@ type conn struct {
 	queue       []queued
 	queuedBytes int
 	writing     bool // the writer goroutine exists: it alone writes
+	watching    bool // the reader waits for room, and meanwhile for the client's end; a read deadline wakes it
 	failed      bool
 }
 
@@ -204,14 +206,37 @@ func (c *conn) hold(n int) {
 	c.srv.mem.queued.Add(-int64(n))
 }
 
-// admit waits until the connection may have another request in the works. It is false when there will be no other.
+// admit waits until the connection may have another request in the works. It is false when there will be no other. Nobody reads
+// meanwhile, so it watches for the client's end: a client that has gone must not keep its requests waiting.
 func (c *conn) admit() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.full() && !c.failed {
-		c.room.Wait()
+	for blind := false; c.full() && !c.failed; {
+		if blind {
+			c.room.Wait()
+			continue
+		}
+		c.watching = true
+		c.mu.Unlock()
+		err := c.in.watch()
+		c.mu.Lock()
+		c.watching = false
+		c.nc.SetReadDeadline(time.Time{})
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			c.fail(err)
+			return false
+		}
+		blind = err == nil
 	}
 	return !c.failed
+}
+
+// moved wakes the reader that waits for the queue. The lock is held.
+func (c *conn) moved() {
+	c.room.Broadcast()
+	if c.watching && (!c.full() || c.failed) {
+		c.nc.SetReadDeadline(time.Unix(1, 0)) // the past
+	}
 }
 
 // full says whether to leave further requests to the kernel. Where all connections together have queued too much, each still has
@@ -229,7 +254,7 @@ func (c *conn) writer() {
 			c.nc.Close()
 			c.mu.Lock()
 			c.failed, c.writing = true, false
-			c.room.Broadcast()
+			c.moved()
 			c.mu.Unlock()
 		}
 	}()
@@ -237,7 +262,7 @@ func (c *conn) writer() {
 		c.mu.Lock()
 		if len(c.queue) == 0 || c.failed {
 			c.writing = false
-			c.room.Broadcast()
+			c.moved()
 			c.mu.Unlock()
 			return
 		}
@@ -248,7 +273,7 @@ func (c *conn) writer() {
 			c.queue = nil
 		}
 		c.hold(-q.held)
-		c.room.Broadcast()
+		c.moved()
 		c.mu.Unlock()
 
 		var err error
@@ -263,7 +288,7 @@ func (c *conn) writer() {
 			c.nc.Close() // the reader ends, and stop with it
 			c.mu.Lock()
 			c.failed, c.writing = true, false
-			c.room.Broadcast()
+			c.moved()
 			c.mu.Unlock()
 			return
 		}

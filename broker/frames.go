@@ -21,7 +21,7 @@ type frames struct {
 	closed <-chan struct{}
 
 	buf   *buffer.Buffer // nil: nothing has arrived
-	r, w  int            // buf.b[r:w] has arrived and is not read
+	r, w  int            // buf.B[r:w] has arrived and is not read
 	used  int            // where the current frame ends in buf
 	taken int            // of mem's total
 	hint  int            // what the last frame needed
@@ -75,6 +75,33 @@ func (f *frames) stop() {
 		f.taken = 0
 	}
 	f.drop()
+}
+
+// watch waits until the client is gone, which is an error, or the transport's read deadline has come. It is nil where that cannot be
+// told: without a descriptor the end is seen only when all that comes before it is read, and no more than freeBytes is.
+func (f *frames) watch() error {
+	if f.raw != nil {
+		if err := f.raw.Read(hungUp); err != nil {
+			return err
+		}
+		return io.EOF
+	}
+	for f.w-f.r < freeBytes {
+		switch {
+		case f.buf == nil:
+			if err := f.first(); err != nil {
+				return err
+			}
+			continue
+		case f.w == len(f.buf.B):
+			f.fit(min(2*(f.w-f.r), freeBytes))
+		}
+		n, err := f.from.Read(f.buf.B[f.w:])
+		if f.w += n; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fill reads until n bytes have arrived.
