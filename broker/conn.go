@@ -54,9 +54,9 @@ type queued struct {
 	key, version int16
 	correlation  int32
 	resp         api.Response
-	encoded      *buffer.Buffer // instead of resp: the first n bytes of it
-	n            int
-	held         int // bytes that it holds, or so
+	encoded      []byte         // instead of resp
+	pooled       *buffer.Buffer // what encoded is in, unless that became longer
+	held         int            // bytes that it holds, or so
 }
 
 // serve reads and answers until the connection ends. It returns when the reader and the writer are done.
@@ -153,7 +153,9 @@ func (c *conn) request(frame []byte) error {
 		q.held = queuedCost + max(c.decoded, r.Held)
 	case kmsg.Response: // it may alias the frame and the request, which are not to wait for a client that reads slowly
 		q.encode(r)
-		q.held = queuedCost + q.n
+		q.held = queuedCost + len(q.encoded)
+	case api.Streamed:
+		q.held = queuedCost + r.Held()
 	}
 	c.giveDecoded()
 	return c.answer(q)
@@ -310,7 +312,7 @@ func (c *conn) write(q *queued) error {
 		if q.encoded == nil {
 			q.encode(q.resp.(kmsg.Response))
 		}
-		if err := c.out.bytes(q.encoded.B[:q.n]); err != nil {
+		if err := c.out.bytes(q.encoded); err != nil {
 			return err
 		}
 	}
@@ -320,20 +322,17 @@ func (c *conn) write(q *queued) error {
 
 // encode makes the frame of a kmsg response.
 func (q *queued) encode(r kmsg.Response) {
-	b := buffer.Get(1)
-	dst := append(b.B[:0], 0, 0, 0, 0)
+	q.pooled = buffer.Get(1)
+	dst := append(q.pooled.B[:0], 0, 0, 0, 0)
 	dst = protocol.AppendResponseHeader(dst, q.key, r.GetVersion(), q.correlation)
 	dst = r.AppendTo(dst)
 	binary.BigEndian.PutUint32(dst, uint32(len(dst)-4))
-	b.B = dst[:cap(dst)]
-	q.encoded, q.n, q.resp = b, len(dst), nil
+	q.encoded, q.resp = dst, nil
 }
 
 func (q *queued) release() {
-	if q.encoded != nil {
-		q.encoded.Put()
-		q.encoded = nil
-	}
+	q.pooled.Put()
+	q.pooled, q.encoded = nil, nil
 	if r, ok := q.resp.(api.Streamed); ok {
 		r.Release()
 	}

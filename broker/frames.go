@@ -25,6 +25,9 @@ type frames struct {
 	used  int            // where the current frame ends in buf
 	taken int            // of mem's total
 	hint  int            // what the last frame needed
+
+	try func(fd uintptr) bool // tryFirst
+	err error                 // what it met
 }
 
 // next returns the next frame, without its length. It is valid until release. The error is io.EOF between frames, wraps
@@ -158,35 +161,36 @@ func (f *frames) first() error {
 		f.w = 1
 		return nil
 	}
-	var n int
-	var rerr error
-	err := f.raw.Read(func(fd uintptr) bool {
-		f.buf = buffer.Get(f.firstSize())
-		for {
-			n, rerr = syscall.Read(int(fd), f.buf.B)
-			if rerr != syscall.EINTR {
-				break
-			}
-		}
-		if rerr == syscall.EAGAIN {
-			f.drop()
-			return false
-		}
-		return true
-	})
-	switch {
-	case err != nil:
-		f.drop()
-		return err
-	case rerr != nil:
-		f.drop()
-		return rerr
-	case n == 0:
-		f.drop()
-		return io.EOF
+	if f.try == nil {
+		f.try = f.tryFirst
 	}
-	f.w = n
-	return nil
+	err := f.raw.Read(f.try)
+	if err == nil {
+		err = f.err
+	}
+	if err == nil && f.w == 0 {
+		err = io.EOF
+	}
+	if err != nil {
+		f.drop()
+	}
+	return err
+}
+
+// tryFirst reads into a new buffer, and keeps it if something was there. It is a method, and not made for each frame, as that
+// would be allocated.
+func (f *frames) tryFirst(fd uintptr) bool {
+	f.buf = buffer.Get(f.firstSize())
+	f.err = syscall.EINTR
+	for f.err == syscall.EINTR {
+		f.w, f.err = syscall.Read(int(fd), f.buf.B)
+	}
+	if f.err == syscall.EAGAIN {
+		f.drop()
+		return false
+	}
+	f.w = max(f.w, 0)
+	return true
 }
 
 // firstSize is the buffer to begin a frame with: a connection that sent large frames will send more of them, but what exceeds

@@ -167,8 +167,8 @@ func (o *fetchOp) enough() bool {
 	return total >= max(o.minBytes, 1)
 }
 
-// held is the memory of an op that waits.
-func (o *fetchOp) held() int {
+// Held implements Streamed. What was read is the log's.
+func (o *fetchOp) Held() int {
 	const each = int(unsafe.Sizeof(fetchPart{}) + unsafe.Sizeof(fetch.Partition{}))
 	return int(unsafe.Sizeof(*o)) + len(o.parts)*each + len(o.request.Want)*int(unsafe.Sizeof(fetch.Partition{}))
 }
