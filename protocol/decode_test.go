@@ -197,6 +197,9 @@ func TestMutated(t *testing.T) {
 // TestDecodeAllocates makes, for every array of every key and version, the bodies that cost most: as many smallest elements as
 // there is room for, really there or only claimed. No more is allocated than was reserved, and not much more is reserved.
 func TestDecodeAllocates(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	const room = 32 << 10
 	worst, refused := 0.0, 0
 	everyVersion(func(a API, version int16) {
