@@ -45,6 +45,7 @@ type Broker struct {
 	replicas  *replica.Manager
 	server    *server
 	membering *lifecycle
+	placed    *placements
 
 	close  sync.Once
 	closed chan struct{}
@@ -57,7 +58,8 @@ type Broker struct {
 func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	cfg.fill()
 	all := newLoggers(cfg.Logger.Handler())
-	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1)}
+	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1),
+		placed: newPlacements()}
 	defer func() {
 		if err != nil {
 			b.stop()
@@ -123,14 +125,15 @@ func (b *Broker) Close() error {
 	return b.err
 }
 
-// Wait returns when the broker has been closed, or has ended because its metadata directory failed.
+// Wait returns when the broker has been closed, or has ended because its metadata directory failed: then with one line that says so.
 func (b *Broker) Wait() error {
 	select {
 	case <-b.closed:
 		return b.err
 	case err := <-b.failed:
 		b.failed <- err
-		return errors.Join(err, b.Close())
+		b.Close() // what else fails then follows from it, and watch logs it
+		return err
 	}
 }
 
@@ -151,7 +154,9 @@ func (b *Broker) watch() {
 	case err := <-b.failed:
 		b.failed <- err
 		b.log.Error("the broker stops", "error", err.Error())
-		b.Close()
+		if err := b.Close(); err != nil {
+			b.log.Warn("while stopping", "error", err.Error())
+		}
 	}
 }
 

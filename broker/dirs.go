@@ -49,7 +49,8 @@ func (b *Broker) openDirs() error {
 			return err
 		}
 	}
-	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.loggers.logger(replicaLogger), Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged}
+	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.loggers.logger(replicaLogger), Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged,
+		OnPlaced: b.placed.add}
 	for _, d := range b.dirs[:len(logs)] {
 		rc.Dirs = append(rc.Dirs, replica.DirConfig{Path: d.path, ID: d.id})
 	}
@@ -137,22 +138,24 @@ func (b *Broker) openMetadataDir(d *dir) error {
 	return b.claim(d)
 }
 
-// dirsChanged is called when a log directory went offline or came back. The loss of the metadata's directory ends the broker, as
-// Kafka does; a full disk does not, for it may have space again.
+// dirsChanged is called when a log directory went offline or came back. The controller hears of it at once. The loss of the metadata's
+// directory ends the broker, as it ends Kafka, and so does that of the last one; a full disk does not, for it may have space again.
 func (b *Broker) dirsChanged() {
 	metaPath := filepath.Clean(b.static.MetadataLogDir())
+	left := 0
 	for _, info := range b.replicas.Dirs(false) {
-		if info.Code != protocol.None && filepath.Clean(info.Path) == metaPath {
-			if space, err := b.cfg.FS.Statfs(metaPath); err == nil && space.Usable < spareBytes {
-				continue
-			}
+		switch lost := info.Code != protocol.None && !info.Full; {
+		case !lost:
+			left++
+		case filepath.Clean(info.Path) == metaPath:
 			b.fail(fmt.Errorf("the directory of the metadata, %s, failed", metaPath))
 		}
 	}
+	if left == 0 {
+		b.fail(errors.New("all log directories failed"))
+	}
+	b.placed.kick()
 }
-
-// spareBytes is the free space below which a failed write is taken for a full disk.
-const spareBytes = 64 << 20
 
 // fail ends the broker for the first such reason.
 func (b *Broker) fail(err error) {

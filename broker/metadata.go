@@ -145,12 +145,13 @@ func (b *Broker) heartbeat(ctx context.Context, epoch int64) (*kmsg.BrokerHeartb
 	return r, nil
 }
 
-// logDirIDs are the directory ids of the log directories that serve, and of those that are offline.
+// logDirIDs are the directory ids of the log directories that serve, and of those that are offline. A full one still counts: it comes back
+// by itself, while the controller would never elect its only replicas again.
 func (b *Broker) logDirIDs() (online, offline [][16]byte) {
 	for _, info := range b.replicas.Dirs(false) {
 		switch d := b.dirAt(info.Path); {
 		case d == nil:
-		case info.Code == protocol.None:
+		case info.Code == protocol.None || info.Full:
 			online = append(online, d.id)
 		default:
 			offline = append(offline, d.id)
@@ -169,7 +170,9 @@ func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protoco
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		case <-b.placed.wake:
 		}
+		b.assignDirs(ctx, epoch)
 		_, err := b.heartbeat(ctx, epoch)
 		if errors.Is(err, protocol.StaleBrokerEpoch) || errors.Is(err, protocol.BrokerIDNotRegistered) {
 			if e, rerr := b.sendRegistration(ctx, incarnation); rerr == nil {

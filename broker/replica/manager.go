@@ -38,6 +38,9 @@ type Config struct {
 	AlterISR func(p *partition.Proposal, answered func(*partition.Answer))
 	// OnDirs is called, from any goroutine and without locks, when a log directory goes offline or comes back.
 	OnDirs func()
+	// OnPlaced is called with a partition that the metadata gives to no directory yet, and where it is. It must not block. It is not
+	// called where there is only one directory.
+	OnPlaced func(id partition.ID, dir protocol.UUID)
 }
 
 // DirConfig is one log directory.
@@ -140,11 +143,15 @@ func (m *Manager) openDirs() error {
 	return nil
 }
 
+// closeDirs closes the log directories. That one is offline was said when it went.
 func (m *Manager) closeDirs() error {
 	var errs []error
 	for _, d := range m.dirs {
-		if d.store != nil {
-			errs = append(errs, d.store.Close())
+		if d.store == nil {
+			continue
+		}
+		if err := d.store.Close(); err != nil && !errors.Is(err, wal.ErrOffline) {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
