@@ -31,6 +31,9 @@ func (b *Broker) openDirs() error {
 	metaPath := filepath.Clean(b.static.MetadataLogDir())
 	logs := b.static.LogDirs()
 	for _, path := range logs {
+		if b.dirAt(path) != nil {
+			return fmt.Errorf("log.dirs names %s twice", filepath.Clean(path))
+		}
 		b.dirs = append(b.dirs, &dir{path: filepath.Clean(path)})
 	}
 	if b.dirAt(metaPath) == nil {
@@ -40,6 +43,9 @@ func (b *Broker) openDirs() error {
 		if err := b.peek(d); err != nil {
 			return err
 		}
+	}
+	if err := b.fit(b.dirAt(metaPath)); err != nil {
+		return err
 	}
 	if b.clusterID == "" {
 		b.clusterID = b.cfg.random().String()
@@ -89,6 +95,52 @@ func (b *Broker) peek(d *dir) error {
 	}
 	b.clusterID, d.id = m.ClusterID, m.DirectoryID
 	return nil
+}
+
+// fit looks at what the directories hold together, before anything is changed. Where the metadata is not, a broker would found a new
+// cluster, and delete every log as one that no topic owns.
+func (b *Broker) fit(meta *dir) error {
+	for i, d := range b.dirs {
+		for _, other := range b.dirs[:i] {
+			if !d.fresh && d.err == nil && d.id == other.id {
+				return fmt.Errorf("log directories %s and %s have the same directory.id: one is a copy of the other", other.path, d.path)
+			}
+		}
+	}
+	if b.hasMetadata(meta) || meta.err != nil {
+		return nil
+	}
+	for _, d := range b.dirs {
+		if b.hasMetadata(d) {
+			return fmt.Errorf("metadata.log.dir is %s, but the metadata is in %s: set metadata.log.dir=%s", meta.path, d.path, d.path)
+		}
+	}
+	for _, d := range b.dirs {
+		entries, err := b.cfg.FS.ReadDir(d.path)
+		if err != nil {
+			continue // it is not there, or goes offline when it is opened
+		}
+		for _, e := range entries {
+			if replica.IsLog(e.Name()) {
+				return fmt.Errorf("metadata.log.dir %s holds no metadata, but log directory %s has the logs of a cluster", meta.path, d.path)
+			}
+		}
+	}
+	return nil
+}
+
+// hasMetadata says whether a directory holds metadata, of whatever cluster: an entry or a snapshot. A crash while a cluster is founded may
+// leave files without any.
+func (b *Broker) hasMetadata(d *dir) bool {
+	for _, sub := range []string{"log", "snapshots"} {
+		entries, _ := b.cfg.FS.ReadDir(filepath.Join(d.path, metadataName, sub)) // an error is told by who opens it
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && (e.IsDir() || info.Size() > 0) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // openStore opens a log directory for the replica manager.

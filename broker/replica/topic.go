@@ -95,6 +95,12 @@ func logName(topic string, id partition.ID) string {
 	return topic + "-" + strconv.Itoa(int(id.Partition)) + "." + id.Topic.String()
 }
 
+// IsLog says whether a name is that of a partition's log in a log directory.
+func IsLog(name string) bool {
+	_, ok := parseLogName(name)
+	return ok
+}
+
 // parseLogName reads what logName made.
 func parseLogName(name string) (id partition.ID, ok bool) {
 	dot := strings.LastIndexByte(name, '.')
