@@ -1,11 +1,14 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	"weir/protocol"
 	"weir/wal/vfs"
 )
 
@@ -115,5 +118,73 @@ func TestForeignDirectories(t *testing.T) {
 	}
 	if err := f.stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A directory that is missing or broken at the start takes its partitions with it and no others, also those that were not placed when it
+// was lost; they are back when it is. That of the metadata ends the start.
+func TestMissingDirectory(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"missing": func(path string) error { return nil },
+		"empty":   func(path string) error { return os.Mkdir(path, 0o755) },
+		"a file":  func(path string) error { return os.WriteFile(path, []byte("x"), 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			a, b := root+"/a", root+"/b"
+			both := "log.dirs=" + a + "," + b
+			f := startFaulty(t, vfs.OS, both)
+			f.mustCreate("t", 4, nil)
+			for p := range int32(4) {
+				f.mustProduce("t", p, []byte("kept"))
+			}
+			_, where := f.logDirs()
+			if err := f.stop(); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Rename(b, root+"/away"), put(b)); err != nil {
+				t.Fatal(err)
+			}
+			f = startFaulty(t, vfs.OS, both)
+			var lost []int32
+			for p := range int32(4) {
+				_, code := f.produce("t", p, []byte("more"))
+				if _, _, read := f.fetch("t", p, 0); read != code {
+					t.Errorf("partition %d: produce %v, fetch %v", p, code, read)
+				}
+				if where[fmt.Sprint("t-", p)] == 1 {
+					lost = append(lost, p)
+				} else if code != protocol.None {
+					t.Errorf("partition %d: %v", p, code)
+				}
+			}
+			eventually(t, "the partitions of the lost directory are offline", func() bool { return slices.Equal(f.offlinePartitions("t"), lost) })
+			f.mustCreate("u", 2, nil)
+			for p := range int32(2) {
+				f.mustProduce("u", p, []byte("new"))
+			}
+			if codes, _ := f.logDirs(); name == "a file" && codes[1] != protocol.KafkaStorageError {
+				t.Errorf("log directories: %v", codes)
+			}
+			if err := f.stop(); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.RemoveAll(b), os.Rename(root+"/away", b)); err != nil {
+				t.Fatal(err)
+			}
+			f = startFaulty(t, vfs.OS, both)
+			for p := range int32(4) {
+				if got := f.all("t", p, 0); got[0] != "kept" {
+					t.Errorf("partition %d has %v", p, got)
+				}
+			}
+			if err := f.stop(); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Rename(a, root+"/away"), put(a)); err != nil {
+				t.Fatal(err)
+			}
+			startsNot(t, "without the metadata's", both, a)
+		})
 	}
 }

@@ -45,6 +45,8 @@ type Node struct {
 	notify  chan bool // leadership, from Raft
 	submits chan *submission
 	closing chan struct{}
+	down    chan struct{} // closed when Raft has ended: what it has not answered by then it never will
+	led     chan struct{} // closed when the controller goroutine has ended
 	closed  sync.Once
 	running sync.WaitGroup
 
@@ -100,7 +102,7 @@ func Start(c Config) (*Node, error) {
 	c.Settings.NodeID = c.NodeID
 	n := &Node{
 		cfg: c, publisher: newPublisher(), notify: make(chan bool, 16), submits: make(chan *submission),
-		closing: make(chan struct{}), stopped: make(chan struct{}), ready: make(chan struct{}),
+		closing: make(chan struct{}), down: make(chan struct{}), led: make(chan struct{}), stopped: make(chan struct{}), ready: make(chan struct{}),
 	}
 	n.machine = newMachine(n.publisher.add, n.fail)
 	if err := n.open(); err != nil {
@@ -108,7 +110,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.running.Add(2)
 	go func() { defer n.running.Done(); n.publisher.run() }()
-	go func() { defer n.running.Done(); n.lead() }()
+	go func() { defer n.running.Done(); defer close(n.led); n.lead() }()
 	if !n.sole {
 		return n, nil
 	}
@@ -202,6 +204,8 @@ func (n *Node) submit(ctx context.Context, s *submission) error {
 	}
 	select {
 	case <-s.done:
+	case <-n.down:
+		return protocol.RequestTimedOut
 	case <-ctx.Done():
 		return protocol.RequestTimedOut
 	}
@@ -251,7 +255,14 @@ func (n *Node) Close() error {
 			_ = n.raft.LeadershipTransfer().Error()
 		}
 		close(n.closing)
+		// Raft forgets batches that wait in its queue when it is shut down, so those under way land first; where they cannot any more,
+		// land is left behind.
+		select {
+		case <-n.led:
+		case <-n.stopped:
+		}
 		err = n.raft.Shutdown().Error()
+		close(n.down)
 		n.publisher.close()
 		n.running.Wait()
 		if t, ok := n.transport.(raft.WithClose); ok {
