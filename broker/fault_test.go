@@ -127,9 +127,8 @@ func TestFailedSync(t *testing.T) {
 	f = startFaulty(t, vfs.OS, both)
 	for p := range int32(4) {
 		for _, topic := range []string{"synced", "t"} {
-			if got := f.all(topic, p, 0); got[0] != "kept" {
-				t.Errorf("%s-%d after the restart: %v", topic, p, got)
-			}
+			// With flush.messages=1 a reader sees what is synced, and the first use after a restart syncs.
+			eventually(t, fmt.Sprintf("%s-%d is readable", topic, p), func() bool { return f.all(topic, p, 0)[0] == "kept" })
 			f.mustProduce(topic, p, []byte("again"))
 		}
 	}
@@ -200,9 +199,7 @@ func TestLostMetadataDirectory(t *testing.T) {
 			f.stop()
 			f = startFaulty(t, vfs.OS, dirs...)
 			for p := range int32(2) {
-				if got := f.all("t", p, 0); got[0] != "kept" {
-					t.Errorf("partition %d after the restart: %v", p, got)
-				}
+				eventually(t, fmt.Sprintf("partition %d is readable", p), func() bool { return f.all("t", p, 0)[0] == "kept" })
 			}
 			if err := f.stop(); err != nil {
 				t.Fatal(err)

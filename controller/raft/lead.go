@@ -113,6 +113,7 @@ func (n *Node) serve() bool {
 		return true
 	}
 	n.served.Do(func() { close(n.ready) })
+	n.stable.electing.Store(false)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -385,6 +386,8 @@ func codeOf(err error) protocol.Code {
 	switch {
 	case err == nil:
 		return protocol.None
+	case noSpace(err):
+		return protocol.KafkaStorageError
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown):
 		return protocol.RequestTimedOut // it may still be committed
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress),

@@ -9,6 +9,7 @@ import (
 	mathrand "math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -49,6 +50,8 @@ type Node struct {
 	led     chan struct{} // closed when the controller goroutine has ended
 	closed  sync.Once
 	running sync.WaitGroup
+
+	fullNs  atomic.Int64 // when it was last said that there is no space
 
 	mu      sync.Mutex
 	err     error // why it stopped by itself
@@ -159,7 +162,6 @@ func (n *Node) elect() error {
 	defer timeout.Stop()
 	select {
 	case <-n.ready:
-		n.stable.electing.Store(false)
 		return nil
 	case <-n.stopped:
 		return n.Err()
@@ -243,6 +245,25 @@ func (n *Node) fail(err error) {
 		n.err = err
 		close(n.stopped)
 	}
+}
+
+// fullEvery is how often it is said that there is no space.
+const fullEvery = 10 * time.Second
+
+// noSpace is told, by a goroutine of Raft's, of a write that found no space. Raft then gives up the leadership. A sole voter makes itself the
+// leader again when there is space; until then it can save no term.
+func (n *Node) noSpace(err error) {
+	if n.log.running.Load() {
+		if f := n.raft.GetConfiguration(); f.Error() == nil && len(f.Configuration().Servers) == 1 {
+			n.stable.electing.Store(true)
+		}
+	}
+	now := time.Now().UnixNano()
+	if last := n.fullNs.Swap(now); now-last < int64(fullEvery) {
+		n.fullNs.Store(last)
+		return
+	}
+	n.cfg.Logger.Warn("metadata: no space, changes are refused until there is", "dir", n.cfg.Dir, "error", err.Error())
 }
 
 // Close stops the node: a leader of several hands over first. What was submitted and not answered gets an error. It may be called
