@@ -30,6 +30,7 @@ import (
 //	a file missing at or after it             as a bad byte: later files are removed; but where the next file begins at or below
 //	                                          the log start, those before are what a crash left of a retention, and go
 //	no checkpoint, or a damaged one           every file is scanned
+//	an end below the log start                the log is begun anew at its start
 //
 // Nothing needs to be synced here: until the next sync the log is no more durable than it was.
 
@@ -69,11 +70,11 @@ func (r *recovery) run() error {
 	if err != nil {
 		return err
 	}
+	r.st, _ = l.dir.journal.get(l.name)
 	if !l.exists.Load() {
 		l.setSegments([]*segment{newSegment(l, 1, 0)}, 1)
-		return nil
+		return r.startBeyond()
 	}
-	r.st, _ = l.dir.journal.get(l.name)
 	r.pos = r.st.pos
 	if err := r.applyMarker(&fnd); err != nil {
 		return err
@@ -95,24 +96,36 @@ func (r *recovery) run() error {
 	if err := l.removeSidecars(fnd.sidecars, r.segs); err != nil {
 		return err
 	}
-	if !fnd.cut {
+	if fnd.cut {
+		if len(cut.kept) < record.HeaderSize || record.Batch(cut.kept).BaseOffset() < l.end.Load() {
+			cut.kept = nil // of a file that is no more
+		}
+		if err := cut.finish(l); err != nil {
+			return err
+		}
+	}
+	return r.startBeyond()
+}
+
+// startBeyond empties a log that ends below its start, as Kafka does: a crash took records that were deleted and never synced. It goes on
+// where they ended, or consumers and committed offsets would be ahead of it.
+func (r *recovery) startBeyond() error {
+	l := r.log
+	if r.st.start <= l.end.Load() {
 		return nil
 	}
-	if len(cut.kept) < record.HeaderSize || record.Batch(cut.kept).BaseOffset() < l.end.Load() {
-		cut.kept = nil // of a file that is no more
+	l.dir.log.Warn("the log ends below its start, and is begun anew there", "log", l.name, "start", r.st.start, "end", l.end.Load())
+	if err := l.reset(r.st.start); err != nil {
+		return l.dir.fail("reset "+l.path, err)
 	}
-	return cut.finish(l)
+	return l.dropSnapshotsAbove(r.st.start)
 }
 
 // adopt takes start, hints and the durable end over from the checkpoint.
 func (r *recovery) adopt() {
 	l := r.log
 	first, end := r.segs[0].base, l.end.Load()
-	start := max(first, r.st.start)
-	if start > end {
-		l.dir.log.Warn("log start beyond the end", "log", l.name, "start", start, "end", end)
-		start = end // what was deleted stays deleted
-	}
+	start := min(max(first, r.st.start), end)
 	l.start.Store(start)
 	l.synced.Store(min(max(start, r.pos.next), end))
 	l.hints.fill(r.st.hints)

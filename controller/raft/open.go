@@ -20,6 +20,9 @@ func (n *Node) open() (err error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return err
 	}
+	if err := syncDir(filepath.Dir(c.Dir)); err != nil {
+		return err
+	}
 	stable, exists, err := openStable(c.Dir, n.fail, n.noSpace)
 	if err != nil {
 		return tooNew(err)
