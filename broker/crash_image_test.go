@@ -169,7 +169,7 @@ func (s *story) check(t *testing.T, root string) {
 // keeps what it likes; everything that was synced is there, and the broker goes on.
 func TestCrashImages(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(crashSeed(t), 1))
-	rounds, images := 4, 3
+	rounds, images := 3, 2
 	if testing.Short() {
 		rounds, images = 1, 1
 	}

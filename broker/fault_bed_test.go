@@ -53,6 +53,9 @@ type faulty struct {
 	correlation int32
 }
 
+// tcp as a setting lets the client come by a socket, and records go out with sendfile.
+const tcp = "listeners=PLAINTEXT://127.0.0.1:0"
+
 // tryFaulty starts a broker on the directories that settings name.
 func tryFaulty(t testing.TB, disk vfs.FS, settings ...string) (*faulty, error) {
 	t.Helper()
@@ -66,19 +69,30 @@ func tryFaulty(t testing.TB, disk vfs.FS, settings ...string) (*faulty, error) {
 	}
 	f := &faulty{t: t, log: &lines{}}
 	p := newPipes()
+	listen := func(string, string) (net.Listener, error) { return p, nil }
+	overTCP := slices.Contains(settings, tcp)
+	if overTCP {
+		listen = nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	f.b, err = broker.Start(ctx, broker.Config{
-		Settings: static, FS: disk, Listen: func(string, string) (net.Listener, error) { return p, nil },
+		Settings: static, FS: disk, Listen: listen,
 		Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return nil, err
 	}
-	client, server := net.Pipe()
-	p.calls <- server
-	f.nc = client
-	t.Cleanup(func() { client.Close(); f.b.Close() }) // where a test ended early
+	if overTCP {
+		if f.nc, err = net.Dial("tcp", f.b.Addr()); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		client, server := net.Pipe()
+		p.calls <- server
+		f.nc = client
+	}
+	t.Cleanup(func() { f.nc.Close(); f.b.Close() }) // where a test ended early
 	return f, nil
 }
 
@@ -138,8 +152,13 @@ func (f *faulty) mustCreate(name string, partitions int32, settings map[string]s
 // produce sends one record of one batch with acks=all.
 func (f *faulty) produce(topic string, partition int32, value []byte) (int64, protocol.Code) {
 	f.t.Helper()
+	return f.produceTime(topic, partition, value, time.Now())
+}
+
+func (f *faulty) produceTime(topic string, partition int32, value []byte, at time.Time) (int64, protocol.Code) {
+	f.t.Helper()
 	var b record.Builder
-	b.Add(time.Now().UnixMilli(), nil, value)
+	b.Add(at.UnixMilli(), nil, value)
 	q := produceRequest(9, topic, b.Bytes())
 	q.Topics[0].Partitions[0].Partition = partition
 	p := ask[*kmsg.ProduceResponse](f, q, 9).Topics[0].Partitions[0]

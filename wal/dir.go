@@ -87,10 +87,13 @@ func OpenDir(path string, opts Options) (*Dir, error) {
 }
 
 func (d *Dir) open() error {
-	if err := makeDurable(d.fs, d.path); err != nil {
-		return err
-	}
 	lock, err := d.fs.Lock(d.path + "/" + lockName)
+	if notExist(err) {
+		if err := makeDurable(d.fs, d.path); err != nil {
+			return err
+		}
+		lock, err = d.fs.Lock(d.path + "/" + lockName)
+	}
 	if errors.Is(err, vfs.ErrLocked) {
 		return fmt.Errorf("%s: %w", d.path, ErrLocked)
 	}

@@ -112,8 +112,8 @@ func (n *Node) serve() bool {
 	if err := l.establish(); err != nil {
 		return true
 	}
-	n.served.Do(func() { close(n.ready) })
 	n.stable.electing.Store(false)
+	n.served.Do(func() { close(n.ready) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

@@ -51,7 +51,7 @@ type Node struct {
 	closed  sync.Once
 	running sync.WaitGroup
 
-	fullNs  atomic.Int64 // when it was last said that there is no space
+	fullNs atomic.Int64 // when it was last said that there is no space
 
 	mu      sync.Mutex
 	err     error // why it stopped by itself
