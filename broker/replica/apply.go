@@ -31,7 +31,7 @@ func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 	for i := range delta.Topics {
 		t := &delta.Topics[i]
 		for _, n := range t.Partitions {
-			m.place(t.Topic, n)
+			place(m, t.Topic, n)
 			m.applyPartition(t, n)
 		}
 	}
@@ -47,7 +47,7 @@ func (m *Manager) sweep(img *controller.Image) {
 	for _, d := range m.dirs {
 		idle = m.removeStrays(d, img, idle)
 	}
-	m.placeAll(img)
+	placeAll(m, img)
 	m.visit(idle)
 }
 

@@ -120,7 +120,7 @@ func (m *Manager) dirOf(name string, ids []protocol.UUID, i int) *dir {
 }
 
 // place chooses the directory of a partition as soon as the metadata has it, and reports what the metadata does not know.
-func (m *Manager) place(t *controller.Topic, n int32) {
+func place(m *Manager, t *controller.Topic, n int32) {
 	p := t.Partition(n)
 	i := indexOf(p.Replicas, m.cfg.NodeID)
 	if len(m.dirs) == 1 || i < 0 {
@@ -140,7 +140,7 @@ func (m *Manager) place(t *controller.Topic, n int32) {
 
 // placeAll places what the metadata has at the start. A log that was not placed and is in none of the directories may be in one that
 // could not be opened: it is not begun anew elsewhere.
-func (m *Manager) placeAll(img *controller.Image) {
+func placeAll(m *Manager, img *controller.Image) {
 	if len(m.dirs) == 1 {
 		return
 	}
@@ -155,7 +155,7 @@ func (m *Manager) placeAll(img *controller.Image) {
 			if closed != nil {
 				closed.suspect(t, int32(n))
 			}
-			m.place(t, int32(n))
+			place(m, t, int32(n))
 		}
 	}
 }
