@@ -160,6 +160,9 @@ func (b *Broker) logDirIDs() (online, offline [][16]byte) {
 	return online, offline
 }
 
+// lastWord is how long a broker that stops waits for the controller to hear where its partitions are.
+const lastWord = time.Second
+
 // keepAlive sends heartbeats, and registers again when the controller no longer knows this incarnation.
 func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protocol.UUID) {
 	defer close(b.membering.done)
@@ -168,6 +171,10 @@ func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protoco
 	for {
 		select {
 		case <-ctx.Done():
+			// At the next start a directory may be missing, and what was in it is known only from here.
+			last, cancel := context.WithTimeout(context.Background(), lastWord)
+			defer cancel()
+			b.assignDirs(last, epoch)
 			return
 		case <-t.C:
 		case <-b.placed.wake:
