@@ -177,6 +177,9 @@ func (e *configEdit) check() outcome {
 	}
 	for _, change := range e.changes {
 		if change.op < kmsg.IncrementalAlterConfigOpSet || change.op > kmsg.IncrementalAlterConfigOpSubtract {
+			if e.resource.Type == TopicConfig { // Kafka's controller, unlike its broker, has not thought of that
+				return outcome{code: protocol.UnknownServerError}
+			}
 			return bad("Unknown operations type " + strconv.Itoa(int(change.op)))
 		}
 	}

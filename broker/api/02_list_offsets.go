@@ -33,7 +33,8 @@ var firstListVersion = map[int64]int16{
 func listOffsets(s *Server, c *Call, q *kmsg.ListOffsetsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.ListOffsetsResponse)
 	img := s.Image()
-	twice := duplicatePartitions(q)
+	unknown := q.IsolationLevel != 0 && q.IsolationLevel != 1
+	twice := listOffsetsOnce(q)
 	for i := range q.Topics {
 		t := &q.Topics[i]
 		rt := kmsg.NewListOffsetsResponseTopic()
@@ -45,6 +46,8 @@ func listOffsets(s *Server, c *Call, q *kmsg.ListOffsetsRequest) (Response, erro
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
 			rp.Partition, rp.Offset, rp.Timestamp, rp.LeaderEpoch = p.Partition, -1, -1, -1
 			switch {
+			case unknown: // Kafka fails to read such a request
+				rp.ErrorCode = int16(protocol.UnknownServerError)
 			case !allowed:
 				rp.ErrorCode = int16(protocol.TopicAuthorizationFailed)
 			case twice[topicPartition{t.Topic, p.Partition}]:
