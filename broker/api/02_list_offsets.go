@@ -13,7 +13,7 @@ import (
 // Versions: 2 isolation level · 4 leader epochs · 6 flexible · 7 maximum timestamp (KIP-734) · 8 earliest local (KIP-405) · 9 latest
 // tiered (KIP-1005) · 10 time-out for remote storage (KIP-1075) · 11 earliest pending upload (KIP-1023).
 // Needs: DESCRIBE on Topic.
-// Differs from Kafka: nothing known.
+// Differs from Kafka: the largest timestamp is that of the records that are left, where Kafka may name one that DeleteRecords took.
 
 // Special timestamps of ListOffsets and the first version that knows each.
 const (

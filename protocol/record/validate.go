@@ -298,7 +298,7 @@ func (s *scan) run(o *Options, data []byte) *Error {
 	for i := int32(0); i < count; i++ {
 		next := r.skim(data)
 		if next < 0 {
-			if endless(data) {
+			if b.Codec() == Uncompressed && endless(data) {
 				return refuse(protocol.UnknownServerError, "record %d of %d has a size without an end", i, count)
 			}
 			return refuse(protocol.InvalidRecord, "record %d of %d is not well formed", i, count)
@@ -326,8 +326,8 @@ func (s *scan) run(o *Options, data []byte) *Error {
 	return nil
 }
 
-// endless says whether b begins with a varint of more than five bytes. As the size of a record that is an exception without a code in
-// Kafka; all else that is wrong with a record is an invalid one.
+// endless says whether b begins with a varint of more than five bytes. As the size of a plain record that is an exception without a
+// code in Kafka; all else that is wrong with a record is an invalid one.
 func endless(b []byte) bool {
 	return len(b) >= 5 && b[0]&b[1]&b[2]&b[3]&b[4]&0x80 != 0
 }
