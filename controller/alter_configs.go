@@ -38,6 +38,9 @@ func (c *Controller) incrementalAlterConfigs(in Input, q *kmsg.IncrementalAlterC
 		}
 	}
 	outcomes, records := c.editConfigs(in.Image, edits)
+	if slices.ContainsFunc(edits, configEdit.unknownChange) {
+		outcomes, records = slices.Repeat([]outcome{{code: protocol.UnknownServerError}}, len(edits)), nil
+	}
 	for i, o := range outcomes {
 		a := kmsg.NewIncrementalAlterConfigsResponseResource()
 		a.ErrorCode, a.ErrorMessage = int16(o.code), o.text()
@@ -153,6 +156,14 @@ func (c *Controller) editResource(m *Image, e *configEdit) ([]Record, outcome) {
 		return nil, o
 	}
 	return records, outcome{}
+}
+
+// unknownChange says whether a topic's setting is to be changed in a way that there is not. Kafka's controller, unlike its broker, has not
+// thought of that: the request as a whole fails, without words.
+func (e configEdit) unknownChange() bool {
+	return e.resource.Type == TopicConfig && slices.ContainsFunc(e.changes, func(c configChange) bool {
+		return c.op < kmsg.IncrementalAlterConfigOpSet || c.op > kmsg.IncrementalAlterConfigOpSubtract
+	})
 }
 
 // check is what Kafka's broker looks at before the controller does.

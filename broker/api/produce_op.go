@@ -51,8 +51,8 @@ func newProduceOp(s *Server, c *Call, q *kmsg.ProduceRequest) *produceOp {
 	return o
 }
 
-// append appends to one partition, unless its topic has a code, and encodes the outcome.
-func (o *produceOp) append(topic *controller.Topic, code protocol.Code, p *kmsg.ProduceRequestTopicPartition) {
+// append appends to one partition, unless it has a code already (and why), and encodes the outcome.
+func (o *produceOp) append(topic *controller.Topic, code protocol.Code, why string, p *kmsg.ProduceRequestTopicPartition) {
 	if code == protocol.None && (p.Partition < 0 || int(p.Partition) >= len(topic.Partitions)) {
 		code = protocol.UnknownTopicOrPartition
 	}
@@ -61,7 +61,7 @@ func (o *produceOp) append(topic *controller.Topic, code protocol.Code, p *kmsg.
 		o.request.Records = p.Records
 		o.s.Replicas.Append(partition.ID{Topic: topic.ID, Partition: p.Partition}, &o.request, r)
 	} else {
-		*r = partition.AppendResult{Code: code, BaseOffset: -1, AppendTimeMs: -1, LogStart: -1}
+		*r = partition.AppendResult{Code: code, Message: why, BaseOffset: -1, AppendTimeMs: -1, LogStart: -1}
 	}
 	out := protocol.ProducePartition{
 		Index: p.Partition, Code: r.Code, BaseOffset: r.BaseOffset, LogAppendTimeMs: r.AppendTimeMs, LogStart: r.LogStart,
