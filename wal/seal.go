@@ -131,6 +131,7 @@ func (f *flusher) lower(pos position) error {
 	l := f.log
 	f.mu.Lock()
 	f.generation++
+	f.dirtyFrom(pos.next)
 	above := f.saved.pos.segment > pos.segment || f.saved.pos.segment == pos.segment && f.saved.pos.bytes > pos.bytes
 	var st state
 	if above {
@@ -145,6 +146,24 @@ func (f *flusher) lower(pos position) error {
 		return err
 	}
 	return l.dir.journal.sync()
+}
+
+// cleaned notes the end of a compaction, unless the log was truncated since generation.
+func (f *flusher) cleaned(generation int, end int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if generation != f.generation {
+		return false
+	}
+	f.log.hints.set(cleanHint, end)
+	return true
+}
+
+// dirtyFrom has compaction begin at offset or below. f.mu is held.
+func (f *flusher) dirtyFrom(offset int64) {
+	if end, ok := f.log.hints.get(cleanHint); ok && end > offset {
+		f.log.hints.set(cleanHint, offset)
+	}
 }
 
 // endPosition is that of all that is published. The log's mutex is held.
