@@ -16,8 +16,8 @@ import (
 //	3  write what the map lets stay of a group to a new file; sync it; let it take the place of the group (cleanswap.go)
 //	4  note the end of the round, as a hint: where it is lost the whole log is dirty
 //
-// Beyond Kafka's rules, two batches stay although nothing of them does, as headers: the first of the log, which says where the log
-// begins, and the last of each file, which says where what the file stands for ends.
+// Beyond Kafka's rules, two batches of each file stay though nothing of them does, as headers: the first and the last. They say what
+// offsets the file stands for: the log may begin with it one day, or end.
 //
 // What is appended, read, removed or cut meanwhile goes on; a group that was removed or cut in part is left as it is then.
 

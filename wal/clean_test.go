@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	tidwall "github.com/tidwall/wal"
 
 	"weir/protocol/record"
-	"weir/wal/vfs"
 )
 
 // kv is a record as a reader sees it. An empty value is a tombstone.
@@ -456,9 +454,6 @@ func TestCleanRefusesDamage(t *testing.T) {
 		t.Fatalf("offline %v", d.Offline())
 	}
 }
-
-var _ = vfs.OS
-var _ = rand.IntN
 
 func removeAll(t testing.TB, pattern string) {
 	t.Helper()

@@ -40,7 +40,7 @@ func (r *cleanRound) cleanGroup(at, upper int, upto int64) error {
 	defer w.discard()
 	changed := len(group) > 1
 	f := batchFilter{r: r, upto: upto}
-	first := at == 0
+	first := true
 	for i, s := range group {
 		err := r.eachBatch(s, func(b record.Batch, entry, last bool) error {
 			rw, drop, err := f.rewrite(b, first || last && i == final)
