@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"weir/internal/buffer"
 	"weir/protocol/record"
 )
 
@@ -15,7 +16,7 @@ type batchReader struct {
 	step func(n int) error
 
 	pos, end int64 // of the next batch, and of the entry it is in; equal between entries
-	window   *buffer
+	window   *buffer.Buffer
 	at       int64
 	n        int
 }
@@ -57,20 +58,20 @@ func (r *batchReader) bytes(pos, n int64) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return r.window.b[pos-r.at : pos-r.at+n : pos-r.at+n], nil
+	return r.window.B[pos-r.at : pos-r.at+n : pos-r.at+n], nil
 }
 
 // fill moves the window to pos, keeping what it has, and makes it larger for as long as n bytes need it.
 func (r *batchReader) fill(pos, n int64) error {
-	kept := r.window.b[min(pos-r.at, int64(r.n)):r.n]
+	kept := r.window.B[min(pos-r.at, int64(r.n)):r.n]
 	old := r.window
-	if want := max(int(n), r.io); n > int64(len(old.b)) || len(old.b) > 2*r.io && want < len(old.b) {
-		r.window = getBuffer(want)
+	if want := max(int(n), r.io); n > int64(len(old.B)) || len(old.B) > 2*r.io && want < len(old.B) {
+		r.window = buffer.Get(want)
 	}
-	r.n = copy(r.window.b, kept)
+	r.n = copy(r.window.B, kept)
 	r.at = pos
 	if r.window != old {
-		putBuffer(old)
+		old.Put()
 	}
 	got := int(min(int64(max(int(n), r.io)), r.size-pos)) - r.n
 	if got <= 0 {
@@ -79,7 +80,7 @@ func (r *batchReader) fill(pos, n int64) error {
 	if err := r.step(got); err != nil {
 		return err
 	}
-	if _, err := r.file.ReadAt(r.window.b[r.n:r.n+got], pos+int64(r.n)); err != nil {
+	if _, err := r.file.ReadAt(r.window.B[r.n:r.n+got], pos+int64(r.n)); err != nil {
 		return fmt.Errorf("at %d: %w", pos, unexpected(err))
 	}
 	r.n += got

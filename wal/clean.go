@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"weir/internal/buffer"
 	"weir/protocol/record"
 )
 
@@ -25,6 +26,7 @@ const (
 	cleanHint    = "clean"   // the end of the last round
 	packBytes    = 128 << 10 // entries of a cleaned file are made of whole entries until they are so large
 	minCleanerIO = 64 << 10
+	maxCleanerIO = 64 << 20
 )
 
 // ErrCleanedAway is wrapped by the error of a Clean whose files were removed or cut meanwhile. What was cleaned before is good.
@@ -82,7 +84,7 @@ type Cleaner struct {
 // NewCleaner returns a Cleaner. mapBytes bounds the offset map, load is how full it may get, and ioBytes is what is read at a time; a
 // batch or an entry that is larger is still held whole.
 func NewCleaner(mapBytes int64, load float64, ioBytes int) *Cleaner {
-	return &Cleaner{keys: newOffsetMap(mapBytes, load), io: min(max(ioBytes, minCleanerIO), 1<<maxClassBits)}
+	return &Cleaner{keys: newOffsetMap(mapBytes, load), io: min(max(ioBytes, minCleanerIO), maxCleanerIO)}
 }
 
 // cleanable returns how many segments may be compacted, and the first dirty offset.
@@ -349,8 +351,8 @@ func (r *cleanRound) eachBatch(s *segment, fn func(b record.Batch, entry, last b
 		return err
 	}
 	defer file.release()
-	rd := batchReader{file: file, size: s.size.Load(), window: getBuffer(r.c.io), io: r.c.io, step: r.step}
-	defer func() { putBuffer(rd.window) }()
+	rd := batchReader{file: file, size: s.size.Load(), window: buffer.Get(r.c.io), io: r.c.io, step: r.step}
+	defer func() { rd.window.Put() }()
 	for rd.pos < rd.size {
 		b, err := rd.next()
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	tidwall "github.com/tidwall/wal"
 
+	"weir/internal/buffer"
 	"weir/protocol/record"
 	"weir/wal/vfs"
 )
@@ -420,14 +421,14 @@ func (r *recovery) padded(s *segment, f vfs.File, size int64, later []uint64) (b
 	if i > 0 && r.firstOffset(later[0]) >= s.next.Load() {
 		return false, nil
 	}
-	buf := getBuffer(scanWindow)
-	defer putBuffer(buf)
+	buf := buffer.Get(scanWindow)
+	defer buf.Put()
 	for at := s.size.Load(); at < size; {
 		n := min(int64(scanWindow), size-at)
-		if _, err := f.ReadAt(buf.b[:n], at); err != nil {
+		if _, err := f.ReadAt(buf.B[:n], at); err != nil {
 			return false, err
 		}
-		if len(bytes.TrimLeft(buf.b[:n], "\x00")) > 0 {
+		if len(bytes.TrimLeft(buf.B[:n], "\x00")) > 0 {
 			return false, nil
 		}
 		at += n

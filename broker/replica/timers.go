@@ -18,9 +18,13 @@ type timers struct {
 
 // every has fn called each d, until stop.
 func (m *Manager) every(d time.Duration, fn func()) {
-	if d <= 0 {
-		return
+	if d > 0 {
+		m.everyAsSet(func() time.Duration { return d }, fn)
 	}
+}
+
+// everyAsSet is every with an interval that may change.
+func (m *Manager) everyAsSet(d func() time.Duration, fn func()) {
 	t := &m.timers
 	t.mu.Lock()
 	i := len(t.set)
@@ -29,14 +33,15 @@ func (m *Manager) every(d time.Duration, fn func()) {
 	m.again(i, d, fn)
 }
 
-func (m *Manager) again(i int, d time.Duration, fn func()) {
+func (m *Manager) again(i int, d func() time.Duration, fn func()) {
 	t := &m.timers
+	wait := d()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stopped {
 		return
 	}
-	t.set[i] = m.cfg.AfterFunc(d, func() {
+	t.set[i] = m.cfg.AfterFunc(wait, func() {
 		t.mu.Lock()
 		if t.stopped {
 			t.mu.Unlock()
@@ -73,6 +78,7 @@ func (m *Manager) startTimers() {
 	m.every(ms("replica.high.watermark.checkpoint.interval.ms"), m.checkpoint)
 	m.every(ms("replica.lag.time.max.ms")/2, m.findLaggards)
 	m.every(ms("producer.id.expiration.check.interval.ms"), m.expireProducers)
+	m.startCleaner()
 }
 
 // visit has the logs that were not used since the start looked at, one at a time and slowly: a start with 10,000 idle partitions opens none
