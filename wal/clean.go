@@ -136,7 +136,7 @@ func (l *Log) OldestDirtyMs() (ms int64, ok bool, err error) {
 		}
 		ts, err := s.firstBatchMs()
 		if err != nil {
-			return 0, false, s.orGone(err)
+			return 0, false, l.cleanError(s.orGone(err))
 		}
 		if ts > 0 && ts < ms {
 			ms, ok = ts, true

@@ -1,7 +1,7 @@
 package wal
 
 import (
-	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
@@ -14,10 +14,14 @@ import (
 func fillTable(t testing.TB, l *Log, n, keys, size int, codec record.Codec) map[string]kv {
 	t.Helper()
 	newest := make(map[string]kv, keys)
-	value := fmt.Sprintf("%*s", size, "v")
+	rnd := rand.New(rand.NewPCG(1, 1))
 	var recs []kv
 	for i := range n {
-		r := kv{int64(i), int64(i), "key " + strconv.Itoa(i*7919%keys), value}
+		value := make([]byte, size)
+		for j := range value {
+			value[j] = "0123456789abcdef"[rnd.IntN(16)]
+		}
+		r := kv{int64(i), int64(i), "key " + strconv.Itoa(i*7919%keys), string(value)}
 		if i*31%10 == 0 {
 			r.value = ""
 		}
@@ -90,7 +94,7 @@ func BenchmarkClean(b *testing.B) {
 				b.StopTimer()
 				d := open(b, b.TempDir(), Options{})
 				l := logOf(b, d, "t-0")
-				l.SetPolicy(Policy{SegmentBytes: 16 << 20})
+				l.SetPolicy(Policy{SegmentBytes: 8 << 20})
 				fillTable(b, l, 200_000, 20_000, 200, codec)
 				b.StartTimer()
 				bytes += clean(b, l, Cleaning{CleanBounds: CleanBounds{Upto: 1 << 60}}).BytesRead

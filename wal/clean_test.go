@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -471,4 +473,90 @@ func glob(t testing.TB, pattern string) []string {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// Readers, an appender, syncs and retention go on while rounds follow each other.
+func TestCleanConcurrently(t *testing.T) {
+	d := open(t, t.TempDir(), Options{MaxOpen: 6})
+	l := logOf(t, d, "t-0")
+	l.SetPolicy(Policy{SegmentBytes: 20 << 10})
+	const n = 6000
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range n {
+			b := kvBatch(record.Codec(i%2), []kv{{l.End(), int64(i + 1), fmt.Sprint("key ", i%23), fmt.Sprint("value ", i)}})
+			if err := l.Append(b, setOf(b)); err != nil {
+				t.Error(err)
+				return
+			}
+			if i%500 == 0 {
+				if err := l.Sync(l.End()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	for seed := range uint64(2) {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			for l.End() < n && !t.Failed() {
+				readSome(t, l, rnd)
+			}
+		})
+	}
+	wg.Go(func() {
+		c := NewCleaner(1<<20, 0.9, 1)
+		for i := 0; l.End() < n && !t.Failed(); i++ {
+			if _, err := l.Clean(c, Cleaning{CleanBounds: CleanBounds{Upto: l.End()}}); err != nil && !errors.Is(err, ErrCleanedAway) {
+				t.Error(err)
+			}
+			if i%10 == 9 {
+				if _, err := l.Retain(Retention{Bytes: 100 << 10, Ms: -1, Upto: l.End()}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	wg.Wait()
+	newest := latest(recordsOf(t, l))
+	for i := range 23 {
+		if r := newest[fmt.Sprint("key ", (n-1-i)%23)]; r.offset != int64(n-1-i) {
+			t.Errorf("%+v at %d", r, n-1-i)
+		}
+	}
+}
+
+// readSome reads at a random offset and looks a time up: what comes is whole, and not before what was asked for.
+func readSome(t *testing.T, l *Log, rnd *rand.Rand) {
+	start, end := l.Start(), l.End()
+	if start == end {
+		return
+	}
+	from := start + rnd.Int64N(end-start)
+	var data record.Data
+	defer data.Release()
+	if err := l.Read(&data, from, end, 30<<10, true); err != nil {
+		if !errors.Is(err, ErrOffsetOutOfRange) {
+			t.Error(err)
+		}
+		return
+	}
+	for rest := collect(t, &data); len(rest) > 0; {
+		b, more, err := record.Next(rest)
+		if err != nil || !b.CheckCRC() || b.NextOffset() <= from {
+			t.Errorf("at %d: batch at %d, %v", from, b.BaseOffset(), err)
+			return
+		}
+		from, rest = b.NextOffset(), more
+	}
+	if _, _, err := l.SeekTimestamp(from, end); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Dirty(CleanBounds{Upto: end}); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := l.OldestDirtyMs(); err != nil && !errors.Is(err, ErrCleanedAway) {
+		t.Error(err)
+	}
+	l.Bytes(start, end)
 }
