@@ -36,6 +36,7 @@ var ErrCleanedAway = errors.New("compaction was overtaken")
 type CleanBounds struct {
 	Upto     int64 // no file with an offset at or above it: the last stable offset
 	MinLagMs int64 // nor one with a record that is younger, nor any after it (min.compaction.lag.ms)
+	MaxLagMs int64 // a record that is older should not wait for others (max.compaction.lag.ms); 0: it may wait for ever
 }
 
 // Dirty is what compaction would find in a log.
@@ -43,6 +44,7 @@ type Dirty struct {
 	First, Upto int64 // the offsets of the dirty part that may be compacted
 	CleanBytes  int64 // of files before First
 	DirtyBytes  int64 // of files from there to Upto
+	Overdue     bool  // a file that is not compacted yet is older than MaxLagMs
 }
 
 // Ratio is the dirty share of what may be compacted.
@@ -88,7 +90,7 @@ func NewCleaner(mapBytes int64, load float64, ioBytes int) *Cleaner {
 }
 
 // cleanable returns how many segments may be compacted, and the first dirty offset.
-func (l *Log) cleanable(segs []*segment, b CleanBounds) (n int, first int64) {
+func cleanable(l *Log, segs []*segment, b CleanBounds) (n int, first int64) {
 	start := l.start.Load()
 	first, ok := l.hints.get(cleanHint)
 	if !ok || first < start || first > l.end.Load() {
@@ -103,13 +105,13 @@ func (l *Log) cleanable(segs []*segment, b CleanBounds) (n int, first int64) {
 	return n, first
 }
 
-// Dirty says what compaction would find. It reads nothing.
+// Dirty says what compaction would find. With a MaxLagMs it reads a header of each dirty file, once.
 func (l *Log) Dirty(b CleanBounds) (Dirty, error) {
 	if err := l.ready(); err != nil {
 		return Dirty{}, err
 	}
 	segs := l.view.Load().segs
-	n, first := l.cleanable(segs, b)
+	n, first := cleanable(l, segs, b)
 	d := Dirty{First: first, Upto: max(first, segs[n].base)}
 	for i, s := range segs[:n] {
 		if segs[i+1].base <= first {
@@ -118,31 +120,31 @@ func (l *Log) Dirty(b CleanBounds) (Dirty, error) {
 			d.DirtyBytes += s.size.Load()
 		}
 	}
+	if b.MaxLagMs > 0 && b.MaxLagMs < math.MaxInt64 && d.DirtyBytes > 0 {
+		var err error
+		if d.Overdue, err = overdue(l, segs, first, b.MaxLagMs); err != nil {
+			return Dirty{}, err
+		}
+	}
 	return d, nil
 }
 
-// OldestDirtyMs returns the smallest timestamp that the first batch of a dirty file has, the last file left out; ok is false where
-// there is none. It reads a header of each such file once.
-func (l *Log) OldestDirtyMs() (ms int64, ok bool, err error) {
-	if err := l.ready(); err != nil {
-		return 0, false, err
-	}
-	segs := l.view.Load().segs
-	_, first := l.cleanable(segs, CleanBounds{})
-	ms = math.MaxInt64
+// overdue says whether a file that has dirty records, the last one left out, begins with a batch that is older than maxLagMs.
+func overdue(l *Log, segs []*segment, first, maxLagMs int64) (bool, error) {
+	before := l.dir.nowMs() - maxLagMs
 	for i, s := range segs[:len(segs)-1] {
 		if segs[i+1].base <= first {
 			continue
 		}
-		ts, err := s.firstBatchMs()
+		ms, err := s.firstBatchMs()
 		if err != nil {
-			return 0, false, l.cleanError(s.orGone(err))
+			return false, cleanError(l, s.orGone(err))
 		}
-		if ts > 0 && ts < ms {
-			ms, ok = ts, true
+		if ms > 0 && ms < before {
+			return true, nil
 		}
 	}
-	return ms, ok, nil
+	return false, nil
 }
 
 // firstBatchMs returns the largest timestamp of the first batch; -1 where there is none.
@@ -183,15 +185,15 @@ func (l *Log) Clean(c *Cleaner, o Cleaning) (CleanStats, error) {
 		}
 	}
 	if err != nil {
-		return CleanStats{}, l.cleanError(err)
+		return CleanStats{}, cleanError(l, err)
 	}
 	r := cleanRound{log: l, c: c, o: &o, nowMs: l.dir.nowMs()}
 	err = r.run()
 	c.keys.clear()
-	return r.stats, l.cleanError(err)
+	return r.stats, cleanError(l, err)
 }
 
-func (l *Log) cleanError(err error) error {
+func cleanError(l *Log, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -228,7 +230,7 @@ func (r *cleanRound) run() error {
 	l.flush.mu.Unlock()
 	release()
 	var first int64
-	r.n, first = l.cleanable(r.segs, r.o.CleanBounds)
+	r.n, first = cleanable(l, r.segs, r.o.CleanBounds)
 	for r.n > 0 && r.segs[r.n-1].index >= checkpoint {
 		r.n--
 	}

@@ -288,10 +288,10 @@ func (r *cleanRound) replace(group []*segment, s *segment, w *cleanWriter) error
 	}
 	l.side.Lock()
 	defer l.side.Unlock()
-	if err := l.removeSidecarsOf(group); err != nil {
+	if err := r.removeSidecars(group); err != nil {
 		return err
 	}
-	if err := l.swap(group, s, w); err != nil {
+	if err := r.swap(group, s, w); err != nil {
 		return err
 	}
 	if err := l.syncNames(); err != nil {
@@ -307,11 +307,12 @@ func (r *cleanRound) replace(group []*segment, s *segment, w *cleanWriter) error
 			return err
 		}
 	}
-	return l.putSidecars([]*segment{s})
+	return l.flush.putSidecars([]*segment{s})
 }
 
-// removeSidecarsOf removes the sidecars of segments that are about to be replaced, durably.
-func (l *Log) removeSidecarsOf(group []*segment) error {
+// removeSidecars removes the sidecars of segments that are about to be replaced, durably.
+func (r *cleanRound) removeSidecars(group []*segment) error {
+	l := r.log
 	removed := false
 	for _, s := range group {
 		s.hasSidecar.Store(false)
@@ -328,7 +329,8 @@ func (l *Log) removeSidecarsOf(group []*segment) error {
 }
 
 // swap renames the file of w over that of the first of group and makes readers see s instead.
-func (l *Log) swap(group []*segment, s *segment, w *cleanWriter) error {
+func (r *cleanRound) swap(group []*segment, s *segment, w *cleanWriter) error {
+	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {

@@ -51,7 +51,7 @@ func (f *flusher) seal() error {
 	if err != nil {
 		return err
 	}
-	if err := l.writeSidecars(segs[:len(segs)-1]); err != nil {
+	if err := f.writeSidecars(segs[:len(segs)-1]); err != nil {
 		return l.quiet("write sidecar", err)
 	}
 	return f.move(generation, position{tail.index, 0, tail.index, tail.base})
@@ -116,7 +116,7 @@ func (f *flusher) finish() error {
 	if segs[len(segs)-1].size.Load() <= maxReopenBytes {
 		segs = segs[:len(segs)-1] // quicker to scan than to look up
 	}
-	if err := l.writeSidecars(segs); err != nil {
+	if err := f.writeSidecars(segs); err != nil {
 		return l.quiet("write sidecar", err)
 	}
 	f.mu.Lock()

@@ -130,14 +130,16 @@ func (f *files) readSidecar(index uint64) (info sidecarInfo, pts []point, ok boo
 func (i *sidecarInfo) pad() int64 { return int64(i.after - i.index - i.entries) }
 
 // writeSidecars writes those that are missing, for segments whose data is durable.
-func (l *Log) writeSidecars(segs []*segment) error {
+func (f *flusher) writeSidecars(segs []*segment) error {
+	l := f.log
 	l.side.Lock()
 	defer l.side.Unlock()
-	return l.putSidecars(segs)
+	return f.putSidecars(segs)
 }
 
 // putSidecars is writeSidecars with l.side held.
-func (l *Log) putSidecars(segs []*segment) error {
+func (f *flusher) putSidecars(segs []*segment) error {
+	l := f.log
 	tail := l.tail()
 	wrote := false
 	for _, s := range segs {

@@ -11,11 +11,17 @@ import (
 	"weir/wal"
 )
 
-// cleaner compacts the logs of topics with cleanup.policy=compact (Kafka's LogCleaner and LogCleanerManager): every
-// log.cleaner.backoff.ms it starts as many workers as there are threads allowed and logs in need; a worker takes the log with the
-// largest dirty share, and the next, until none is left, and ends. Logs that nobody has used since the start are not looked at: what
-// loads them is Manager.visit.
+// cleaner compacts the logs of topics with cleanup.policy=compact, as Kafka's LogCleaner does.
+//
+// Differs from Kafka: the first and the last batch of a compacted segment stay, without records where none of theirs is left. While the
+// table of keys grows to log.cleaner.dedupe.buffer.size, half as much again is in use; what is not needed is not taken. A changed
+// log.cleaner.threads acts at the next round, and any change of it is taken.
+//
+// Every log.cleaner.backoff.ms it starts as many workers as there are threads allowed and logs in need. A worker takes the log with the
+// largest dirty share, then the next, until none is left, and ends. Logs that nobody has used since the start are not looked at:
+// what loads them is Manager.visit.
 type cleaner struct {
+	m    *Manager
 	stop chan struct{} // closed by Manager.Close
 
 	mu       sync.Mutex
@@ -35,8 +41,8 @@ type cleanerSettings struct {
 	ioBytes  int
 }
 
-func (m *Manager) cleanerSettings() cleanerSettings {
-	l := m.layers(m.image.Load())
+func (c *cleaner) settings() cleanerSettings {
+	l := c.m.layers(c.m.image.Load())
 	s := cleanerSettings{
 		threads: int(l.Int64("log.cleaner.threads")),
 		backoff: time.Duration(min(l.Int64("log.cleaner.backoff.ms"), math.MaxInt32)) * time.Millisecond,
@@ -47,17 +53,18 @@ func (m *Manager) cleanerSettings() cleanerSettings {
 	return s
 }
 
-// startCleaner sets the timer of the first round.
-func (m *Manager) startCleaner() {
+// start sets the timer of the first round.
+func (c *cleaner) start() {
+	m := c.m
 	if m.cfg.Static.Bool("log.cleaner.enable") {
-		m.everyAsSet(func() time.Duration { return max(m.cleanerSettings().backoff, time.Millisecond) }, m.cleanAll)
+		m.every(func() time.Duration { return max(c.settings().backoff, time.Millisecond) }, c.round)
 	}
 }
 
-// cleanAll starts workers, one for each log in need, as far as threads allow.
-func (m *Manager) cleanAll() {
-	s := m.cleanerSettings()
-	c := &m.cleaner
+// round starts workers, one for each log in need, as far as threads allow.
+func (c *cleaner) round() {
+	m := c.m
+	s := c.settings()
 	for {
 		c.mu.Lock()
 		free := c.workers < s.threads && !m.closed.Load()
@@ -65,7 +72,7 @@ func (m *Manager) cleanAll() {
 		if !free {
 			return
 		}
-		r, job := m.filthiest()
+		r, job := c.filthiest()
 		if r == nil {
 			return
 		}
@@ -75,7 +82,7 @@ func (m *Manager) cleanAll() {
 		m.busy.Add(1) // this is a timer's goroutine, which is counted itself
 		go func() {
 			defer m.busy.Done()
-			m.work(s, r, job)
+			c.work(s, r, job)
 			c.mu.Lock()
 			c.workers--
 			c.mu.Unlock()
@@ -84,11 +91,12 @@ func (m *Manager) cleanAll() {
 }
 
 // work compacts r and then whatever else is in need.
-func (m *Manager) work(s cleanerSettings, r *replica, job cleanJob) {
+func (c *cleaner) work(s cleanerSettings, r *replica, job cleanJob) {
+	m := c.m
 	memory := wal.NewCleaner(s.mapBytes, s.load, s.ioBytes)
 	for r != nil && !m.closed.Load() {
-		m.clean(memory, r, job)
-		r, job = m.filthiest()
+		c.clean(memory, r, job)
+		r, job = c.filthiest()
 	}
 }
 
@@ -101,7 +109,8 @@ type cleanJob struct {
 }
 
 // filthiest finds the log with the largest dirty share of those that are in need of compaction, and claims it.
-func (m *Manager) filthiest() (*replica, cleanJob) {
+func (c *cleaner) filthiest() (*replica, cleanJob) {
+	m := c.m
 	var best *replica
 	var bestJob cleanJob
 	most := -1.0
@@ -126,14 +135,14 @@ func (m *Manager) filthiest() (*replica, cleanJob) {
 // dirty says whether a log is in need of compaction, and how dirty it is.
 func (r *replica) dirty() (job cleanJob, ratio float64, ok bool) {
 	r.mu.Lock()
-	if r.p == nil || !r.topic.cfg.CleanupCompact || r.cleaning || r.uncleanable || r.log.Start() == r.log.End() {
+	if r.p == nil || !r.topic.cfg.CleanupCompact || r.cleaning || r.uncleanable || r.m.nowMs() < r.cleanAtMs {
 		r.mu.Unlock()
 		return job, 0, false
 	}
 	job = cleanJob{p: r.p, log: r.log, topic: r.topic, upto: r.p.LastStable()}
 	r.mu.Unlock()
 	cfg := job.topic.cfg
-	d, err := job.log.Dirty(wal.CleanBounds{Upto: job.upto, MinLagMs: cfg.MinCompactionLagMs})
+	d, err := job.log.Dirty(wal.CleanBounds{Upto: job.upto, MinLagMs: cfg.MinCompactionLagMs, MaxLagMs: cfg.MaxCompactionLagMs})
 	if err != nil {
 		r.cleanFailed(job.p, err)
 		return job, 0, false
@@ -141,23 +150,12 @@ func (r *replica) dirty() (job cleanJob, ratio float64, ok bool) {
 	if d.DirtyBytes == 0 {
 		return job, 0, false
 	}
-	ratio = d.Ratio()
-	if ratio > cfg.MinCleanableDirtyRatio {
-		return job, ratio, true
-	}
-	if cfg.MaxCompactionLagMs == math.MaxInt64 {
-		return job, 0, false
-	}
-	oldest, has, err := job.log.OldestDirtyMs()
-	if err != nil {
-		r.cleanFailed(job.p, err)
-		return job, 0, false
-	}
-	return job, ratio, has && oldest < r.m.nowMs()-cfg.MaxCompactionLagMs
+	return job, d.Ratio(), d.Overdue || d.Ratio() > cfg.MinCleanableDirtyRatio
 }
 
 // clean compacts one log.
-func (m *Manager) clean(memory *wal.Cleaner, r *replica, job cleanJob) {
+func (c *cleaner) clean(memory *wal.Cleaner, r *replica, job cleanJob) {
+	m := c.m
 	r.mu.Lock()
 	if r.p == job.p {
 		// Epochs and producers of batches that compaction removes are not in the log any more.
@@ -170,10 +168,13 @@ func (m *Manager) clean(memory *wal.Cleaner, r *replica, job cleanJob) {
 		CleanBounds:       wal.CleanBounds{Upto: job.upto, MinLagMs: job.topic.cfg.MinCompactionLagMs},
 		DeleteRetentionMs: job.topic.cfg.DeleteRetentionMs,
 		Producers:         func() map[int64]wal.LastRecord { return r.lastRecords(job.p) },
-		Step:              func(n int) error { return m.cleanStep(r, job.p, n) },
+		Step:              func(n int) error { return c.step(r, job.p, n) },
 	})
 	r.mu.Lock()
 	r.cleaning = false
+	if err != nil || stats.To == stats.From {
+		r.cleanAtMs = m.nowMs() + c.settings().backoff.Milliseconds() // others first
+	}
 	r.mu.Unlock()
 	if err != nil {
 		r.cleanFailed(job.p, err)
@@ -219,28 +220,29 @@ func (r *replica) cleanFailed(p *partition.Partition, err error) {
 	}
 }
 
-// cleanStep ends a round of a partition that is not what it was, and holds all workers together to log.cleaner.io.max.bytes.per.second.
-func (m *Manager) cleanStep(r *replica, p *partition.Partition, n int) error {
+// step ends a round of a partition that is not what it was, and holds all workers together to log.cleaner.io.max.bytes.per.second.
+func (c *cleaner) step(r *replica, p *partition.Partition, n int) error {
+	m := c.m
 	r.mu.Lock()
 	same := r.p == p && r.topic.cfg.CleanupCompact
 	r.mu.Unlock()
 	if !same || m.closed.Load() {
 		return errCleanerStops
 	}
-	return m.throttle(n)
+	return c.throttle(n)
 }
 
 // throttleSlack is how far ahead of the rate work may be: shorter waits are not worth a timer.
 const throttleSlack = 300 * time.Millisecond
 
-func (m *Manager) throttle(n int) error {
+func (c *cleaner) throttle(n int) error {
+	m := c.m
 	l := m.layers(m.image.Load())
 	rate := l.Float("log.cleaner.io.max.bytes.per.second")
 	ms := float64(n) / rate * 1000
 	if rate <= 0 || ms < 1e-6 {
 		return nil // no limit worth the name
 	}
-	c := &m.cleaner
 	c.mu.Lock()
 	now := m.nowMs()
 	c.freeAtMs = max(c.freeAtMs, now) + int64(math.Ceil(min(ms, float64(time.Hour.Milliseconds()))))

@@ -108,6 +108,11 @@ func TestUncleanable(t *testing.T) {
 			}
 			return nil
 		}
+		time.Sleep(40 * time.Second)
+		synctest.Wait()
+		if len(full.rounds()) > 3 {
+			t.Fatalf("%d rounds in 40 s", len(full.rounds()))
+		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if len(bad.rounds()) != 1 || len(full.rounds()) != 5 || len(good.rounds()) != 1 {
@@ -158,6 +163,52 @@ func TestCleanerThreads(t *testing.T) {
 		b.close()
 		if time.Since(before) > time.Second {
 			t.Fatal("stopping waits for compaction")
+		}
+	})
+}
+
+// The cleaner's settings act at the next round, and the rate at once.
+func TestCleanerIsDynamic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, 1, "log.cleaner.threads=1", "log.cleaner.io.max.bytes.per.second=1000")
+		defer b.close()
+		set := func(key, value string) {
+			b.change(&controller.ConfigRecord{ResourceType: controller.BrokerConfig, Name: key, Value: &value})
+		}
+		started := func() (n int) {
+			for _, l := range b.stores[0].logs {
+				n += len(l.rounds())
+			}
+			return n
+		}
+		ended := 0
+		for i := range 4 {
+			_, l := b.dirtyLog(fmt.Sprint("t", i), wal.Dirty{Upto: 1, DirtyBytes: 100})
+			l.onClean = func(o wal.Cleaning) error {
+				defer func() { l.s.mu.Lock(); ended++; l.s.mu.Unlock() }()
+				return errors.Join(o.Step(3600_000), o.Step(3600_000)) // an hour each at the first rate
+			}
+		}
+		time.Sleep(time.Minute)
+		if n := started(); n != 1 {
+			t.Fatalf("%d logs with one thread", n)
+		}
+		set("log.cleaner.threads", "3")
+		set("log.cleaner.backoff.ms", "1000")
+		time.Sleep(16 * time.Second)
+		if n := started(); n != 3 {
+			t.Fatalf("%d logs with three threads", n)
+		}
+		set("log.cleaner.io.max.bytes.per.second", "1e12")
+		set("log.cleaner.dedupe.buffer.size", "3000000")
+		set("log.cleaner.io.buffer.size", "600000")
+		set("log.cleaner.io.buffer.load.factor", "0.5")
+		time.Sleep(4 * time.Hour) // what waits has its time already
+		if ended != 4 {
+			t.Fatalf("%d rounds ended", ended)
+		}
+		if s := b.m.cleaner.settings(); s.mapBytes != 1000000 || s.ioBytes != 100000 || s.load != 0.5 || s.backoff != time.Second {
+			t.Fatalf("%+v", s)
 		}
 	})
 }

@@ -81,7 +81,7 @@ func Open(cfg Config) (*Manager, error) {
 	for i := range m.shards {
 		m.shards[i].m = make(map[partition.ID]*replica)
 	}
-	m.cleaner.stop = make(chan struct{})
+	m.cleaner.m, m.cleaner.stop = m, make(chan struct{})
 	m.image.Store(controller.NewImage())
 	m.readSettings(controller.NewImage())
 	m.topics.m = make(map[protocol.UUID]*topic)

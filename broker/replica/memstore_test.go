@@ -182,13 +182,9 @@ func (l *memLog) MaxTimestamp() (int64, int64) {
 func (l *memLog) Dirty(b wal.CleanBounds) (wal.Dirty, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.dirty, nil
-}
-
-func (l *memLog) OldestDirtyMs() (int64, bool, error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.oldestMs, l.oldestMs > 0, nil
+	d := l.dirty
+	d.Overdue = l.oldestMs > 0 && l.oldestMs < l.s.now().UnixMilli()-b.MaxLagMs
+	return d, nil
 }
 
 func (l *memLog) Clean(c *wal.Cleaner, o wal.Cleaning) (wal.CleanStats, error) {

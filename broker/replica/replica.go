@@ -39,6 +39,7 @@ type replica struct {
 	offlineHW   int64 // the high watermark when the directory went offline
 	savedHW     int64 // the high watermark that was checkpointed last
 	cleaning    bool  // a worker compacts the log
+	cleanAtMs   int64 // when it may be compacted again, after a round that came to nothing
 	uncleanable bool  // compaction failed: the log is left alone
 	retainAtMs  int64 // when retention has something to do at the earliest
 }

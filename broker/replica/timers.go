@@ -16,15 +16,11 @@ type timers struct {
 	stopped bool
 }
 
-// every has fn called each d, until stop.
-func (m *Manager) every(d time.Duration, fn func()) {
-	if d > 0 {
-		m.everyAsSet(func() time.Duration { return d }, fn)
+// every has fn called each d, which is asked each time, until stop.
+func (m *Manager) every(d func() time.Duration, fn func()) {
+	if d() <= 0 {
+		return
 	}
-}
-
-// everyAsSet is every with an interval that may change.
-func (m *Manager) everyAsSet(d func() time.Duration, fn func()) {
 	t := &m.timers
 	t.mu.Lock()
 	i := len(t.set)
@@ -73,12 +69,15 @@ const (
 
 func (m *Manager) startTimers() {
 	s := m.cfg.Static
-	ms := func(name string) time.Duration { return time.Duration(s.Int64(name)) * time.Millisecond }
-	m.every(ms("log.retention.check.interval.ms"), m.retainAll)
-	m.every(ms("replica.high.watermark.checkpoint.interval.ms"), m.checkpoint)
-	m.every(ms("replica.lag.time.max.ms")/2, m.findLaggards)
-	m.every(ms("producer.id.expiration.check.interval.ms"), m.expireProducers)
-	m.startCleaner()
+	ms := func(name string, part int64) func() time.Duration {
+		d := time.Duration(s.Int64(name)/part) * time.Millisecond
+		return func() time.Duration { return d }
+	}
+	m.every(ms("log.retention.check.interval.ms", 1), m.retainAll)
+	m.every(ms("replica.high.watermark.checkpoint.interval.ms", 1), m.checkpoint)
+	m.every(ms("replica.lag.time.max.ms", 2), m.findLaggards)
+	m.every(ms("producer.id.expiration.check.interval.ms", 1), m.expireProducers)
+	m.cleaner.start()
 }
 
 // visit has the logs that were not used since the start looked at, one at a time and slowly: a start with 10,000 idle partitions opens none
