@@ -29,6 +29,13 @@ func (b *bed) dirtyLog(name string, d wal.Dirty) (partition.ID, *memLog) {
 	return id, l
 }
 
+// on sets what a round does beside being noted.
+func (l *memLog) on(f func(wal.Cleaning) error) {
+	l.mu.Lock()
+	l.onClean = f
+	l.mu.Unlock()
+}
+
 func (l *memLog) rounds() []wal.Cleaning {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,9 +61,11 @@ func TestCleanerChooses(t *testing.T) {
 		b.set("lazy", "min.compaction.lag.ms", "77")
 		b.set("lazy", "delete.retention.ms", "88")
 		b.set("old", "max.compaction.lag.ms", "3600000")
+		old.mu.Lock()
 		old.oldestMs = b.nowMs()
+		old.mu.Unlock()
 		for name, l := range map[string]*memLog{"some": some, "all": all, "old": old, "lazy": lazy} {
-			l.onClean = note(name)
+			l.on(note(name))
 		}
 		time.Sleep(16 * time.Second)
 		synctest.Wait()
@@ -100,14 +109,14 @@ func TestUncleanable(t *testing.T) {
 				return err
 			}
 		}
-		bad.onClean = again(bad, fmt.Errorf("x: %w", wal.ErrCorrupt))
+		bad.on(again(bad, fmt.Errorf("x: %w", wal.ErrCorrupt)))
 		n := 0
-		full.onClean = func(o wal.Cleaning) error {
+		full.on(func(o wal.Cleaning) error {
 			if n++; n < 5 {
 				return again(full, fmt.Errorf("x: %w", syscall.ENOSPC))(o)
 			}
 			return nil
-		}
+		})
 		time.Sleep(40 * time.Second)
 		synctest.Wait()
 		if len(full.rounds()) > 3 {
@@ -130,7 +139,7 @@ func TestCleanerThreads(t *testing.T) {
 		var logs []*memLog
 		for i := range 5 {
 			_, l := b.dirtyLog(fmt.Sprint("t", i), wal.Dirty{Upto: 1, DirtyBytes: 100})
-			l.onClean = func(o wal.Cleaning) error {
+			l.on(func(o wal.Cleaning) error {
 				l.s.mu.Lock()
 				running++
 				most = max(most, running)
@@ -140,7 +149,7 @@ func TestCleanerThreads(t *testing.T) {
 					return err
 				}
 				return nil
-			}
+			})
 			logs = append(logs, l)
 		}
 		done := func() (n int) {
@@ -184,18 +193,20 @@ func TestCleanerIsDynamic(t *testing.T) {
 		ended := 0
 		for i := range 4 {
 			_, l := b.dirtyLog(fmt.Sprint("t", i), wal.Dirty{Upto: 1, DirtyBytes: 100})
-			l.onClean = func(o wal.Cleaning) error {
+			l.on(func(o wal.Cleaning) error {
 				defer func() { l.s.mu.Lock(); ended++; l.s.mu.Unlock() }()
 				return errors.Join(o.Step(3600_000), o.Step(3600_000)) // an hour each at the first rate
-			}
+			})
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := started(); n != 1 {
 			t.Fatalf("%d logs with one thread", n)
 		}
 		set("log.cleaner.threads", "3")
 		set("log.cleaner.backoff.ms", "1000")
 		time.Sleep(16 * time.Second)
+		synctest.Wait()
 		if n := started(); n != 3 {
 			t.Fatalf("%d logs with three threads", n)
 		}
@@ -204,6 +215,7 @@ func TestCleanerIsDynamic(t *testing.T) {
 		set("log.cleaner.io.buffer.size", "600000")
 		set("log.cleaner.io.buffer.load.factor", "0.5")
 		time.Sleep(4 * time.Hour) // what waits has its time already
+		synctest.Wait()
 		if ended != 4 {
 			t.Fatalf("%d rounds ended", ended)
 		}
@@ -223,12 +235,12 @@ func TestCleanerStopsWithPartition(t *testing.T) {
 		} {
 			id, l := b.dirtyLog(name, wal.Dirty{Upto: 1, DirtyBytes: 100})
 			var before, after error
-			l.onClean = func(o wal.Cleaning) error {
+			l.on(func(o wal.Cleaning) error {
 				before = o.Step(1)
 				end(id)
 				after = o.Step(1)
 				return after
-			}
+			})
 			time.Sleep(16 * time.Second)
 			synctest.Wait()
 			if before != nil || !errors.Is(after, errCleanerStops) {
