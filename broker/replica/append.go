@@ -51,7 +51,7 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 	r.mu.Unlock()
 	now := m.nowMs()
 	var a partition.Append
-	if early, ok := validate(t, now, q, &a, res); !ok {
+	if early, ok := validate(t, id.Partition, now, q, &a, res); !ok {
 		if !early && saysLogStart(res.Code) {
 			res.LogStart = r.logStart()
 		}
@@ -67,9 +67,9 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 }
 
 // validate looks through the records without a lock. early is record.Error's.
-func validate(t *topic, now int64, q *partition.AppendRequest, a *partition.Append, res *partition.AppendResult) (early, ok bool) {
+func validate(t *topic, id int32, now int64, q *partition.AppendRequest, a *partition.Append, res *partition.AppendResult) (early, ok bool) {
 	out, set, verr := record.Validate(q.Records, record.Options{
-		ProduceVersion: q.Version, Compacted: t.cfg.CleanupCompact, LogAppendTime: t.cfg.LogAppendTime, NowMs: now,
+		ProduceVersion: q.Version, Compacted: t.cfg.CleanupCompact, Topic: t.name, Partition: id, LogAppendTime: t.cfg.LogAppendTime, NowMs: now,
 		BeforeMaxMs: t.cfg.MessageTimestampBeforeMaxMs, AfterMaxMs: t.cfg.MessageTimestampAfterMaxMs,
 		MaxMessageBytes: t.cfg.MaxMessageBytes, MaxRecordBytes: t.cfg.MaxDecompressedMessageBytes, Target: t.target,
 	})

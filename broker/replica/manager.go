@@ -59,6 +59,7 @@ type Manager struct {
 	shards   [shardCount]shard
 	topics   topicCache
 	timers   timers
+	cleaner  cleaner
 	// unvisited are the partitions with data that were not looked at since the start; the timers' lock guards it.
 	unvisited []partition.ID
 	started   bool // by Apply
@@ -83,6 +84,7 @@ func Open(cfg Config) (*Manager, error) {
 	for i := range m.shards {
 		m.shards[i].m = make(map[partition.ID]*replica)
 	}
+	m.cleaner.m, m.cleaner.stop = m, make(chan struct{})
 	m.image.Store(controller.NewImage())
 	m.readSettings(controller.NewImage())
 	m.topics.m = make(map[protocol.UUID]*topic)
@@ -167,6 +169,7 @@ func (m *Manager) Close() error {
 		return nil
 	}
 	m.timers.stop()
+	close(m.cleaner.stop)
 	m.each(func(r *replica) { // who saw closed unset has added to busy after this
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -36,7 +36,7 @@ var mayImport = map[string]rule{
 
 	"wal": {
 		[]string{"wal/vfs", "protocol/record", "internal/buffer"},
-		"the log knows the batch header and nothing else of Kafka; policies come to it as values",
+		"the log knows batches and nothing else of Kafka; policies come to it as values",
 	},
 	"wal/vfs": {
 		nil,
@@ -221,6 +221,6 @@ func TestImportsCanFail(t *testing.T) {
 		"library example.com/new/thing is not in mayUse",
 		"package surprise is not in mayImport",
 		"protocol must not import github.com/hashicorp/raft: consensus is behind one package",
-		"wal must not import broker/api: the log knows the batch header",
+		"wal must not import broker/api: the log knows batches",
 	)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"weir/protocol"
 )
@@ -14,6 +15,8 @@ type Options struct {
 	ProduceVersion  int16 // of the Produce request that carries the records
 	Internal        bool  // the broker itself appends (a coordinator): control batches and any base offset may come
 	Compacted       bool  // cleanup.policy has compact: every record needs a key
+	Topic           string
+	Partition       int32 // both for messages only
 	LogAppendTime   bool  // message.timestamp.type
 	NowMs           int64
 	BeforeMaxMs     int64  // message.timestamp.before.max.ms
@@ -335,7 +338,11 @@ func endless(b []byte) bool {
 // check applies the topic's rules to one record.
 func (s *scan) check(o *Options, i int32, ts int64, keyed, appended bool) {
 	if o.Compacted && !keyed {
-		s.reject(i, false, "a compacted topic takes no record without a key")
+		message := ""
+		if len(s.errs) < MaxRecordErrors {
+			message = fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-%d", o.Topic, o.Partition)
+		}
+		s.reject(i, false, message)
 		return
 	}
 	if !o.LogAppendTime && ts != -1 {
@@ -367,8 +374,12 @@ func (s *scan) rejection() *Error {
 		e.Code = protocol.InvalidTimestamp
 		e.Message = "One or more records have been rejected due to invalid timestamp"
 	} else {
-		e.Message = fmt.Sprintf("One or more records have been rejected due to %d record errors, the first of them: %s",
-			s.refused, s.errs[0].Message)
+		var first []string
+		for _, r := range s.errs[:min(len(s.errs), 3)] {
+			first = append(first, fmt.Sprintf("RecordError(batchIndex=%d, message='%s')", r.Index, r.Message))
+		}
+		e.Message = fmt.Sprintf("One or more records have been rejected due to %d record errors in total, and only showing the first three "+
+			"errors at most: [%s]", s.refused, strings.Join(first, ", "))
 	}
 	e.detail = fmt.Sprintf("%d of %d records, the first at %d: %s", s.refused, s.b.Count(), s.errs[0].Index, s.errs[0].Message)
 	return e
