@@ -10,10 +10,10 @@ import (
 // consumerGroup is a group of the consumer protocol (KIP-848).
 type consumerGroup struct{}
 
-func (c *consumerGroup) kind() string         { return "consumer" }
-func (c *consumerGroup) protocolType() string { return "consumer" }
-func (c *consumerGroup) stateName() string    { return "" }
-func (c *consumerGroup) empty() bool          { return true }
+func (c *consumerGroup) kind() string      { return "consumer" }
+func (c *consumerGroup) typeName() string  { return consumerType }
+func (c *consumerGroup) stateName() string { return "" }
+func (c *consumerGroup) empty() bool       { return true }
 func (c *consumerGroup) checkCommit(memberID string, instanceID *string, generation int32, transactional bool, version int16) (partitionCheck, protocol.Code) {
 	return nil, protocol.None
 }
