@@ -10,9 +10,9 @@ type writes struct {
 	batch     Batch
 	text      []byte // the keys and values of the batch: an operation's own are its machine's
 	bytes     int    // at most so large
-	openedMs  int64 // when the first of the batch came
-	next      int64 // the offset of the next record: what is in the batch counts
-	committed int64 // the high watermark, as it was seen last
+	openedMs  int64  // when the first of the batch came
+	next      int64  // the offset of the next record: what is in the batch counts
+	committed int64  // the high watermark, as it was seen last
 	parked    []parked
 	sends     []parkedSend
 	stop      func() // ends the watch of the high watermark; nil: there is none
@@ -148,8 +148,8 @@ const maxText = 16 << 10
 // take copies records into the batch.
 func (w *writes) take(records []Record) {
 	copied := func(b []byte) []byte {
-		if b == nil {
-			return nil
+		if len(b) == 0 {
+			return b // nil is a tombstone, empty is not
 		}
 		from := len(w.text)
 		w.text = append(w.text, b...)
