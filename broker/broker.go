@@ -42,6 +42,7 @@ type Broker struct {
 	dirs      []*dir
 	node      *raft.Node
 	replicas  *replica.Manager
+	groups    *groups
 	server    *server
 	membering *lifecycle
 
@@ -71,6 +72,8 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.node.Subscribe(b.replicas.Apply)
+	b.groups = b.newGroups()
+	b.node.Subscribe(b.groups.apply)
 	if err := b.register(ctx); err != nil {
 		return nil, err
 	}
@@ -167,6 +170,9 @@ func (b *Broker) stop() error {
 	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
+	}
+	if b.groups != nil {
+		b.groups.close()
 	}
 	if b.replicas != nil {
 		errs = append(errs, b.replicas.Close())

@@ -160,23 +160,26 @@ func (r *Runtime[M]) all() map[int32]*shard[M] {
 	return out
 }
 
-// Wait returns when a partition is not loading, or ctx is done. A partition that somebody waits for is loaded before others.
-func (r *Runtime[M]) Wait(ctx context.Context, partition int32) {
+// Wait returns when a partition is not loading, or with an error when ctx is done. A partition that somebody waits for is loaded
+// before others.
+func (r *Runtime[M]) Wait(ctx context.Context, partition int32) error {
 	s := r.shard(partition)
 	if s == nil {
-		return
+		return nil
 	}
 	ready := make(chan struct{})
 	s.submit(event[M]{control: func() { s.notify(ready) }})
 	select {
 	case <-ready:
-		return
+		return nil
 	default:
 	}
 	r.hurry(s)
 	select {
 	case <-ready:
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

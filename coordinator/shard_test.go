@@ -20,18 +20,9 @@ func wantWords(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// bubble runs a test in virtual time.
-func bubble(t *testing.T, change func(c *Config[*toy]), f func(t *testing.T, b *bed)) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, change)
-		f(t, b)
-		b.log.set(func() { b.log.gate = nil })
-		b.rt.Close()
-	})
-}
-
 func TestIdleShardAnswersAtOnce(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.ask(read).want(t, "before the election", "error: "+ErrNotCoordinator.Error())
 		b.lead()
 		b.ask(write("a", "b")).want(t, "a write", "wrote [a b]")
@@ -42,7 +33,8 @@ func TestIdleShardAnswersAtOnce(t *testing.T) {
 
 // What comes while an append is under way is appended together, in order, and read requests between see what was before them.
 func TestBatchesWhatQueuedUp(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.log.block, b.log.entered = make(chan struct{}), make(chan struct{}, 10)
 		var first *ask
@@ -65,7 +57,8 @@ func TestBatchesWhatQueuedUp(t *testing.T) {
 }
 
 func TestRepliesWaitForTheHighWatermark(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.ask(read).want(t, "a read with nothing written", "0")
 		b.log.held = true
@@ -93,7 +86,8 @@ func TestRepliesWaitForTheHighWatermark(t *testing.T) {
 }
 
 func TestWriteTimesOut(t *testing.T) {
-	bubble(t, func(c *Config[*toy]) { c.Timeout = time.Second }, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, func(c *Config[*toy]) { c.Timeout = time.Second })
 		b.lead()
 		b.log.held = true
 		w := b.ask(write("a"))
@@ -110,7 +104,8 @@ func TestWriteTimesOut(t *testing.T) {
 }
 
 func TestBatchIsBounded(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.log.limit = batchOverhead + 3*(recordOverhead+2)
 		parked := b.ask(wait)
@@ -146,7 +141,8 @@ func TestBatchIsBounded(t *testing.T) {
 }
 
 func TestLinger(t *testing.T) {
-	bubble(t, func(c *Config[*toy]) { c.Linger = 10 * time.Millisecond }, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, func(c *Config[*toy]) { c.Linger = 10 * time.Millisecond })
 		b.lead()
 		w := b.ask(write("a"))
 		time.Sleep(5 * time.Millisecond)
@@ -168,7 +164,8 @@ func TestLinger(t *testing.T) {
 
 func TestFailedAppendReloads(t *testing.T) {
 	boom := errors.New("boom")
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.ask(write("a")).want(t, "before", "wrote [a]")
 		parked := b.ask(wait)
@@ -185,7 +182,8 @@ func TestFailedAppendReloads(t *testing.T) {
 }
 
 func TestWrongOffsetReloads(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.log.shift = 5 // somebody else has written
 		w := b.ask(write("a"))
@@ -201,7 +199,8 @@ func TestWrongOffsetReloads(t *testing.T) {
 }
 
 func TestLoadBacksOff(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.log.failLoad = errors.New("not yet")
 		b.rt.Elected(0, 1)
 		time.Sleep(time.Minute)
@@ -218,7 +217,8 @@ func TestLoadBacksOff(t *testing.T) {
 }
 
 func TestPanicFailsTheShardOnly(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.rt.Elected(1, 1)
 		b.rt.Wait(t.Context(), 1)
@@ -245,7 +245,8 @@ func TestPanicFailsTheShardOnly(t *testing.T) {
 }
 
 func TestLoadSkipsWhatItCannotRead(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		for i, w := range []string{"a", "gibberish", "b", "poison", "c"} {
 			b.log.batches = append(b.log.batches, stored{base: int64(i), words: []Record{{Value: []byte(w)}}})
 		}
@@ -256,7 +257,8 @@ func TestLoadSkipsWhatItCannotRead(t *testing.T) {
 }
 
 func TestTimers(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		start := time.Now().UnixMilli()
 		b.ask(setTimer("x", 100))
@@ -279,7 +281,8 @@ func TestTimers(t *testing.T) {
 
 // A timer that is always due must not keep the shard from its requests.
 func TestTimerThatIsAlwaysDue(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.ask(setTimer("again", 0))
 		time.Sleep(10 * time.Millisecond)
@@ -291,7 +294,8 @@ func TestTimerThatIsAlwaysDue(t *testing.T) {
 }
 
 func TestResign(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.log.held = true
 		w, parked := b.ask(write("a")), b.ask(wait)
@@ -324,7 +328,8 @@ func TestResign(t *testing.T) {
 
 // A load that ends after its election is over changes nothing.
 func TestResignWhileLoading(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.log.gate = make(chan struct{})
 		b.rt.Elected(0, 1)
 		synctest.Wait()
@@ -340,7 +345,8 @@ func TestResignWhileLoading(t *testing.T) {
 }
 
 func TestLoadsAreBounded(t *testing.T) {
-	bubble(t, func(c *Config[*toy]) { c.Loads = 3 }, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, func(c *Config[*toy]) { c.Loads = 3 })
 		gate := make(chan struct{})
 		b.log.gate = gate
 		for p := range int32(20) {
@@ -375,7 +381,8 @@ func TestChangesReachEveryMachine(t *testing.T) {
 		}
 		return Effects{Records: []Record{{Value: []byte(word)}}}
 	}
-	bubble(t, func(c *Config[*toy]) { c.Changed = change }, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, func(c *Config[*toy]) { c.Changed = change })
 		b.lead()
 		word = "second"
 		b.rt.Each(change)
@@ -385,7 +392,8 @@ func TestChangesReachEveryMachine(t *testing.T) {
 
 func TestTransactions(t *testing.T) {
 	p := &Producer{ID: 7, Epoch: 2}
-	bubble(t, nil, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
 		b.lead()
 		b.log.block, b.log.entered = make(chan struct{}), make(chan struct{}, 10)
 		go b.ask(write("a"))
@@ -418,7 +426,8 @@ func TestSends(t *testing.T) {
 	var sent []Send
 	var answer func(any, error)
 	send := func(s Send, answered func(any, error)) { sent, answer = append(sent, s), answered }
-	bubble(t, func(c *Config[*toy]) { c.Send = send }, func(t *testing.T, b *bed) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, func(c *Config[*toy]) { c.Send = send })
 		b.lead()
 		b.log.held = true
 		b.ask(func(m *toy, now int64, t Token) Effects {

@@ -277,6 +277,10 @@ func newBed(t *testing.T, change func(c *Config[*toy])) *bed {
 		change(&c)
 	}
 	b.rt = New(c)
+	t.Cleanup(func() {
+		b.log.set(func() { b.log.gate = nil })
+		b.rt.Close()
+	})
 	return b
 }
 
