@@ -28,8 +28,8 @@ type groups struct {
 	metadata atomic.Pointer[groupMetadata]
 
 	mu       sync.Mutex
-	deleted  []string // topics that the machines have not heard of
-	changing bool     // a goroutine tells them
+	deleted  []group.DeletedTopic // that the machines have not heard of
+	changing bool                 // a goroutine tells them
 	tellings sync.WaitGroup
 }
 
@@ -133,7 +133,7 @@ func (g *groups) tell(d *controller.Delta) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, t := range d.Deleted {
-		g.deleted = append(g.deleted, t.Name)
+		g.deleted = append(g.deleted, group.DeletedTopic{Name: t.Name, ID: t.ID})
 	}
 	if g.changing {
 		return
