@@ -46,7 +46,8 @@ type Producer struct {
 	TransactionalID string
 }
 
-// Effects is all that an operation may cause.
+// Effects is all that an operation may cause. Its slices, and the bytes of the records, are the machine's: they are valid until the next
+// operation (Replay is none), so that an operation that happens a hundred thousand times a second need not allocate them.
 type Effects struct {
 	Records  []Record  // appended first, atomically, in one batch, and replayed at once
 	Producer *Producer // of all Records; nil: not transactional
