@@ -13,13 +13,16 @@ type Machine struct {
 	md     Metadata
 	groups map[string]*group
 	step   step
+
+	hashes    topicHashes // soft
+	newTopics int64       // soft: version of the metadata that last brought new topics
 }
 
 var _ coordinator.Machine = (*Machine)(nil)
 
 // New returns a machine that knows no group.
 func New(cfg *Config, md Metadata) *Machine {
-	return &Machine{cfg: cfg, md: md, groups: map[string]*group{}}
+	return &Machine{cfg: cfg, md: md, groups: map[string]*group{}, newTopics: md.Version()}
 }
 
 // SetConfig takes over changed settings. Timers that are set stay as they are.
