@@ -97,7 +97,7 @@ type consumerGroup struct {
 
 func newConsumerGroup(id string) *consumerGroup {
 	return &consumerGroup{
-		id: id, epoch: 1, checked: -1,
+		id: id, epoch: 1, assignmentEpoch: 1, checked: -1,
 		targets: map[string]assignor.Assignment{}, topics: map[string]subscribers{}, owners: map[partitionID]int32{},
 	}
 }

@@ -42,8 +42,7 @@ func (m *Machine) replayConsumer(k *recordKey, value []byte) error {
 		return err
 	}
 	if g == nil {
-		g = &group{id: string(k.group)}
-		m.groups[g.id] = g
+		g = m.hardGroup(k.group)
 	}
 	if g.consumer == nil {
 		g.consumer = newConsumerGroup(g.id)
@@ -99,7 +98,7 @@ func (m *Machine) replayConsumerTombstone(g *group, k *recordKey) error {
 			return fmt.Errorf("%w: consumer group %s ends with %d members and %d targets", protocol.ErrMalformed, g.id, len(c.members), len(c.targets))
 		}
 		g.consumer = nil
-		m.dropEmpty(g)
+		m.tidy(g)
 	case typeConsumerPartition:
 		c.legacyMetadata = false
 	case typeConsumerMember:
