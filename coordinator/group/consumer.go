@@ -126,9 +126,9 @@ func (c *consumerGroup) staticMember(instanceID *string) *consumerMember {
 	return c.member(id)
 }
 
-func (c *consumerGroup) kind() string         { return "consumer" }
-func (c *consumerGroup) protocolType() string { return "consumer" }
-func (c *consumerGroup) empty() bool          { return len(c.members) == 0 }
+func (c *consumerGroup) kind() string     { return "consumer" }
+func (c *consumerGroup) typeName() string { return consumerType }
+func (c *consumerGroup) empty() bool      { return len(c.members) == 0 }
 
 func (c *consumerGroup) stateName() string {
 	switch {
@@ -227,17 +227,25 @@ func (c *consumerGroup) subscribed(topic string) bool {
 // expiresFrom: each offset ages since it was committed.
 func (c *consumerGroup) expiresFrom() (since int64, byCommit, ok bool) { return 0, true, true }
 
-// tombstones ends the group, members and all.
-func (c *consumerGroup) tombstones(s *step) {
+func (c *consumerGroup) tombstones(s *step) { c.end(s, "", "") }
+
+// end ends the group, members and all. If an operation has put the member heir in the place of another, it is heir's records that end.
+func (c *consumerGroup) end(s *step, replaced, heir string) {
+	now := func(id string) string {
+		if heir != "" && id == replaced {
+			return heir
+		}
+		return id
+	}
 	for _, m := range c.members {
-		s.appendMember(typeConsumerCurrent, c.id, m.id, nil)
+		s.appendMember(typeConsumerCurrent, c.id, now(m.id), nil)
 	}
 	for _, id := range sortedKeys(c.targets) {
-		s.appendMember(typeConsumerTargetMember, c.id, id, nil)
+		s.appendMember(typeConsumerTargetMember, c.id, now(id), nil)
 	}
 	s.appendConsumer(typeConsumerTarget, c.id, nil)
 	for _, m := range c.members {
-		s.appendMember(typeConsumerMember, c.id, m.id, nil)
+		s.appendMember(typeConsumerMember, c.id, now(m.id), nil)
 		s.cancelMember(c, m.id)
 	}
 	for _, regex := range sortedKeys(c.resolved) {

@@ -55,7 +55,10 @@ func (o *change) openGroup(id string, create bool) *refusal {
 	case g == nil || g.classic == nil || g.classic.empty():
 		o.c = newConsumerGroup(id)
 		if g != nil && g.metadata != nil {
-			o.endClassic(g)
+			o.endClassic(id)
+		}
+		if g != nil && g.classic != nil {
+			o.from = g.classic // nobody is in it, but there may be timers
 		}
 		return nil
 	}

@@ -13,19 +13,26 @@ type valueEncoder interface{ append([]byte) []byte }
 
 // appendConsumer appends a record of the group; v nil is a tombstone.
 func (s *step) appendConsumer(kind int16, group string, v valueEncoder) {
-	s.append(func(b []byte) []byte { return appendGroupKey(b, kind, group) }, encoderOf(v))
+	from := len(s.buf)
+	s.buf = appendGroupKey(s.buf, kind, group)
+	s.appendValue(from, v)
 }
 
 // appendMember appends a record of a member, or of a regular expression.
 func (s *step) appendMember(kind int16, group, member string, v valueEncoder) {
-	s.append(func(b []byte) []byte { return appendMemberKey(b, kind, group, member) }, encoderOf(v))
+	from := len(s.buf)
+	s.buf = appendMemberKey(s.buf, kind, group, member)
+	s.appendValue(from, v)
 }
 
-func encoderOf(v valueEncoder) func([]byte) []byte {
+func (s *step) appendValue(from int, v valueEncoder) {
 	if v == nil {
-		return nil
+		s.tombstone(from)
+		return
 	}
-	return v.append
+	mid := len(s.buf)
+	s.buf = v.append(s.buf)
+	s.record(from, mid)
 }
 
 // replayConsumer takes over a record of types 3 to 8 or 16. A tombstone of what is not there is right: compaction may have left it alone.
