@@ -45,7 +45,7 @@ func (o *change) spec() (spec assignor.Spec, olds []bool) {
 	spec.Partitions = o.m.partitions
 	members := make([]assignor.Member, 0, len(o.c.members)+1)
 	olds = make([]bool, 0, len(o.c.members)+1)
-	ids := subscriptionIDs{o: o, ids: map[subscription][]assignor.TopicID{}}
+	ids := subscriptionIDs{o: o, ids: map[subscriptionKey][]assignor.TopicID{}}
 	put := func(m *consumerMember, targetOf string) {
 		target, ok := o.c.targets[targetOf]
 		members = append(members, assignor.Member{ID: m.id, InstanceID: m.instanceID, Topics: ids.of(m), Target: target})
@@ -84,18 +84,18 @@ func (m *Machine) partitions(id assignor.TopicID) int {
 // subscriptionIDs turns subscriptions to topic ids, one slice for members of one subscription.
 type subscriptionIDs struct {
 	o   *change
-	ids map[subscription][]assignor.TopicID
+	ids map[subscriptionKey][]assignor.TopicID
 }
 
-// subscription names a subscription by the slice that members share.
-type subscription struct {
+// subscriptionKey names a subscription by the slice that members share.
+type subscriptionKey struct {
 	first *string
 	n     int
 	regex string
 }
 
 func (x *subscriptionIDs) of(m *consumerMember) []assignor.TopicID {
-	k := subscription{n: len(m.topics), regex: *m.regex}
+	k := subscriptionKey{n: len(m.topics), regex: *m.regex}
 	if k.n > 0 {
 		k.first = &m.topics[0]
 	}

@@ -19,8 +19,7 @@ func (s *step) consumerClassicJoin(g *group, t coordinator.Token, c Client, r *k
 	resp.Version = r.Version
 	if err := s.classicJoin(g, c, r, resp); err != nil {
 		s.undo()
-		resp = kmsg.NewPtrJoinGroupResponse()
-		resp.Version, resp.ErrorCode = r.Version, int16(err.code)
+		resp = joinError(r.Version, "", err.code)
 	}
 	s.reply(t, resp)
 }
@@ -42,7 +41,7 @@ func (s *step) classicJoin(g *group, client Client, r *kmsg.JoinGroupRequest, re
 		return refuse(protocol.InconsistentGroupProtocol, "Member %s's protocols are not supported.", memberID)
 	}
 	if unknown && r.InstanceID == nil && r.Version >= 4 {
-		resp.MemberID, resp.ErrorCode = memberID, int16(protocol.MemberIDRequired)
+		*resp = *joinError(r.Version, memberID, protocol.MemberIDRequired)
 		return nil
 	}
 	joins := epochJoin

@@ -21,7 +21,8 @@ type group struct {
 type protocolGroup interface {
 	// kind is what ListGroups calls the group's type: "classic" or "consumer".
 	kind() string
-	protocolType() string
+	// typeName is the protocol type: "consumer", "connect", "" if no member ever joined.
+	typeName() string
 	stateName() string
 	empty() bool
 	// checkCommit says whether that member may commit now, and which check each partition must still pass: nil is none.
@@ -55,9 +56,9 @@ func (g *group) protocol() protocolGroup {
 
 // The kinds of coordinator.TimerKey. Name is the group and Part the member.
 const (
-	timerExpire            uint8 = iota + 1 // offsets of the machine
-	timerClassicSession                     // a member's heartbeat
-	timerClassicPending                     // a member id that was handed out and not used
+	timerExpire            uint8 = iota + 1 // offsets, of all groups
+	timerDeleted                            // more offsets of deleted topics to forget
+	timerClassicSession                     // a member's heartbeat, or a member id that was handed out and not used
 	timerClassicJoin                        // the end of a join phase
 	timerClassicSync                        // members that did not send SyncGroup
 	timerConsumerSession                    // a member's heartbeat

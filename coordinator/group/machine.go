@@ -12,17 +12,29 @@ type Machine struct {
 	cfg    *Config
 	md     Metadata
 	groups map[string]*group
-	step   step
+	// names are the topics that offsets are committed for, each once.
+	names map[string]*topicName
+	// pending are the offsets of transactions that have not ended, by producer id: hard state.
+	pending map[int64]map[pendingKey]committed
+
+	// deleted and expireFrom are sweeps over all groups that are under way: soft.
+	deleted    []deletedTopics
+	expireFrom string
 
 	hashes    topicHashes // soft
 	newTopics int64       // soft: version of the metadata that last brought new topics
+
+	step step
 }
 
 var _ coordinator.Machine = (*Machine)(nil)
 
 // New returns a machine that knows no group.
 func New(cfg *Config, md Metadata) *Machine {
-	return &Machine{cfg: cfg, md: md, groups: map[string]*group{}, newTopics: md.Version()}
+	return &Machine{
+		cfg: cfg, md: md, groups: map[string]*group{}, names: map[string]*topicName{}, pending: map[int64]map[pendingKey]committed{},
+		newTopics: md.Version(),
+	}
 }
 
 // SetConfig takes over changed settings. Timers that are set stay as they are.
@@ -61,6 +73,7 @@ func (m *Machine) Elected(now int64) coordinator.Effects {
 			s.loadClassic(g)
 		}
 	}
+	s.arm(timer(timerExpire, "", ""), now+m.cfg.OffsetsRetentionCheckMs)
 	return s.e
 }
 
@@ -80,6 +93,10 @@ func (m *Machine) Expired(now int64, k coordinator.TimerKey) coordinator.Effects
 	s := m.begin(now)
 	g := m.groups[k.Name]
 	switch {
+	case k.Kind == timerExpire:
+		s.expire()
+	case k.Kind == timerDeleted:
+		s.sweepDeleted()
 	case g == nil:
 	case k.Kind >= timerConsumerSession:
 		if g.consumer != nil {

@@ -40,15 +40,11 @@ func (s *step) cancel(k coordinator.TimerKey) {
 	s.e.Timers = append(s.e.Timers, coordinator.Timer{Key: k, Cancel: true})
 }
 
-// append adds a record: encode writes the key, then value writes the value behind it; a nil value is a tombstone.
-func (s *step) append(key func([]byte) []byte, value func([]byte) []byte) {
-	from := len(s.buf)
-	s.buf = key(s.buf)
-	mid := len(s.buf)
-	r := coordinator.Record{Key: s.buf[from:mid:mid]}
-	if value != nil {
-		s.buf = value(s.buf)
-		r.Value = s.buf[mid:len(s.buf):len(s.buf)]
-	}
-	s.e.Records = append(s.e.Records, r)
+// record adds the record whose key is s.buf[from:mid] and whose value is the rest. tombstone adds one without a value.
+func (s *step) record(from, mid int) {
+	s.e.Records = append(s.e.Records, coordinator.Record{Key: s.buf[from:mid:mid], Value: s.buf[mid:len(s.buf):len(s.buf)]})
+}
+
+func (s *step) tombstone(from int) {
+	s.e.Records = append(s.e.Records, coordinator.Record{Key: s.buf[from:len(s.buf):len(s.buf)]})
 }
