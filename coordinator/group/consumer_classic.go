@@ -19,7 +19,7 @@ func (s *step) consumerClassicJoin(g *group, t coordinator.Token, c Client, r *k
 	resp.Version = r.Version
 	if err := s.classicJoin(g, c, r, resp); err != nil {
 		s.undo()
-		resp = joinError(r.Version, "", err.code)
+		resp = consumerJoinError(r, "", err.code)
 	}
 	s.reply(t, resp)
 }
@@ -41,7 +41,7 @@ func (s *step) classicJoin(g *group, client Client, r *kmsg.JoinGroupRequest, re
 		return refuse(protocol.InconsistentGroupProtocol, "Member %s's protocols are not supported.", memberID)
 	}
 	if unknown && r.InstanceID == nil && r.Version >= 4 {
-		*resp = *joinError(r.Version, memberID, protocol.MemberIDRequired)
+		*resp = *consumerJoinError(r, memberID, protocol.MemberIDRequired)
 		return nil
 	}
 	joins := epochJoin
@@ -77,6 +77,15 @@ func (s *step) classicJoin(g *group, client Client, r *kmsg.JoinGroupRequest, re
 	}
 	answerJoin(resp, o.next)
 	return nil
+}
+
+// consumerJoinError names no protocol, where it may be null.
+func consumerJoinError(r *kmsg.JoinGroupRequest, memberID string, code protocol.Code) *kmsg.JoinGroupResponse {
+	resp := joinError(r.Version, memberID, code)
+	if r.Version >= 7 {
+		resp.Protocol = nil
+	}
+	return resp
 }
 
 // armClassicJoin: the member has joined, and must send SyncGroup next.
