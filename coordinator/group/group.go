@@ -65,6 +65,7 @@ const (
 	timerConsumerRebalance                  // a member that does not revoke
 	timerConsumerSync                       // a classic member of a consumer group that does not send SyncGroup
 	timerConsumerJoin                       // the same, that does not join again
+	timerConsumerRegex                      // regular expressions to resolve
 )
 
 func timer(kind uint8, group, member string) coordinator.TimerKey {

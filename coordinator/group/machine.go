@@ -21,6 +21,9 @@ type Machine struct {
 	deleted    []deletedTopics
 	expireFrom string
 
+	hashes    topicHashes // soft
+	newTopics int64       // soft: version of the metadata that last brought new topics
+
 	step step
 }
 
@@ -28,7 +31,10 @@ var _ coordinator.Machine = (*Machine)(nil)
 
 // New returns a machine that knows no group.
 func New(cfg *Config, md Metadata) *Machine {
-	return &Machine{cfg: cfg, md: md, groups: map[string]*group{}, names: map[string]*topicName{}, pending: map[int64]map[pendingKey]committed{}}
+	return &Machine{
+		cfg: cfg, md: md, groups: map[string]*group{}, names: map[string]*topicName{}, pending: map[int64]map[pendingKey]committed{},
+		newTopics: md.Version(),
+	}
 }
 
 // SetConfig takes over changed settings. Timers that are set stay as they are.
