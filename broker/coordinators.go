@@ -18,6 +18,9 @@ import (
 // offsetsTopic is where the group coordinator keeps its state.
 const offsetsTopic = "__consumer_offsets"
 
+// maxLoadBytes bounds what each load has in memory, whatever offsets.load.buffer.size says.
+const maxLoadBytes = 64 << 20
+
 // groups runs the group coordinator: it tells the runtime what this broker leads, and the machines of settings and metadata.
 type groups struct {
 	*coordinator.Runtime[*group.Machine]
@@ -40,7 +43,7 @@ func (b *Broker) newGroups() *groups {
 	}
 	g := &groups{
 		nodeID: b.nodeID, static: b.static,
-		log: &coordLog{replicas: b.replicas, codec: codec, loadBytes: int32(b.static.Int("offsets.load.buffer.size"))},
+		log: &coordLog{replicas: b.replicas, codec: codec, loadBytes: int32(min(b.static.Int("offsets.load.buffer.size"), maxLoadBytes))},
 	}
 	img := controller.NewImage()
 	g.metadata.Store(&groupMetadata{img})
