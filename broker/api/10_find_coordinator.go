@@ -79,8 +79,10 @@ func (s *Server) coordinatorOf(c *Call, kind int8, key string, version int16) km
 		r.ErrorCode = int16(protocol.TransactionalIDAuthorizationFailed)
 	case kind == transactionCoordinator:
 		r.ErrorCode = int16(protocol.CoordinatorNotAvailable)
-	case kind != groupCoordinator:
+	case kind == shareCoordinator:
 		r.ErrorCode = int16(protocol.InvalidRequest)
+	case kind != groupCoordinator:
+		r.ErrorCode, r.ErrorMessage = int16(protocol.InvalidRequest), text(protocol.InvalidRequest.Message())
 	default:
 		img := s.Image()
 		p := img.Topic(offsetsTopic).Partition(s.groupPartition(key))

@@ -22,7 +22,6 @@ func joinGroup(s *Server, c *Call, q *kmsg.JoinGroupRequest) (Response, error) {
 	failed := func(code protocol.Code) Response {
 		resp := q.ResponseKind().(*kmsg.JoinGroupResponse)
 		resp.ErrorCode, resp.Generation = int16(code), -1
-		resp.Protocol = new(string)
 		if code == protocol.InvalidGroupID {
 			resp.MemberID = q.MemberID
 		}
@@ -30,23 +29,31 @@ func joinGroup(s *Server, c *Call, q *kmsg.JoinGroupRequest) (Response, error) {
 	}
 	switch {
 	case !s.mayGroup(c.Session, Read, q.Group):
-		resp := failed(protocol.GroupAuthorizationFailed).(*kmsg.JoinGroupResponse)
-		if q.Version >= 7 {
-			resp.Protocol = nil
-		}
-		return resp, nil
+		return failed(protocol.GroupAuthorizationFailed), nil
 	case q.Group == "":
 		return failed(protocol.InvalidGroupID), nil
 	}
 	for i := range q.Protocols { // the machine keeps them, and the frame goes
 		q.Protocols[i].Metadata = bytes.Clone(q.Protocols[i].Metadata)
 	}
+	if q.Version == 0 { // it has no field for it
+		q.RebalanceTimeoutMillis = q.SessionTimeoutMillis
+	}
 	who := client(c)
 	if q.MemberID == "" {
 		id := s.NewID()
 		who.NewID = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 	}
-	return s.ask(q.Group, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
-		return m.JoinGroup(now, t, who, q)
-	}, failed), nil
+	a := newAsking(1)
+	a.do(s, 0, q.Group, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects { return m.JoinGroup(now, t, who, q) })
+	return a.then(func(outcomes []answerOf) Response {
+		if o := &outcomes[0]; o.code != protocol.None {
+			return failed(o.code)
+		}
+		resp := outcomes[0].response.(*kmsg.JoinGroupResponse)
+		if resp.ErrorCode != 0 && resp.Version >= 7 {
+			resp.Protocol = nil
+		}
+		return resp
+	}), nil
 }

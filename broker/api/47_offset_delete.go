@@ -41,7 +41,10 @@ func offsetDelete(s *Server, c *Call, q *kmsg.OffsetDeleteRequest) (Response, er
 			kept = append(kept, t)
 		}
 	}
-	q.Topics = kept
+	if q.Topics = kept; q.Group == "" {
+		resp.ErrorCode, resp.Topics = int16(protocol.InvalidGroupID), nil
+		return resp, nil
+	}
 	a := newAsking(1)
 	a.do(s, 0, q.Group, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
 		return m.OffsetDelete(now, t, q)

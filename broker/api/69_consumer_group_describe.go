@@ -42,7 +42,7 @@ func consumerGroupDescribe(s *Server, c *Call, q *kmsg.ConsumerGroupDescribeRequ
 			} else {
 				g.Group, g.ErrorCode = q.Groups[i], int16(o.code)
 			}
-			if o.code == protocol.GroupAuthorizationFailed { // these come first, as in Kafka
+			if o.code == protocol.GroupAuthorizationFailed || q.Groups[i] == "" { // these come first, as in Kafka
 				resp.Groups = append(resp.Groups, g)
 			} else {
 				described = append(described, g)
