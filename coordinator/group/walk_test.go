@@ -390,6 +390,8 @@ func (w *walker) admin(group string) {
 	for _, r := range w.written {
 		if k, err := decodeKey(r.Key); err == nil && k.kind == typeOffsetCommit {
 			delete(w.seen, fmt.Sprintf("%s/%d", k.group, k.partition))
+		} else if err == nil {
+			clear(w.owners) // generations begin anew, too
 		}
 	}
 }
