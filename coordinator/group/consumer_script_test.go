@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/coordinator"
-	"weir/protocol"
 )
 
 // TestConsumerScripts runs the scripts of testdata/consumer: the consumer protocol in virtual time. A command prints what it is answered, then
@@ -86,13 +85,13 @@ func argText(d *datadriven.TestData, key string) *string {
 	return nil
 }
 
+// argList is a value with commas; nil when there is none.
 func argList(d *datadriven.TestData, key string) []string {
-	for _, a := range d.CmdArgs {
-		if a.Key == key {
-			return append([]string{}, a.Vals...)
-		}
+	v, ok := arg(d, key)
+	if !ok {
+		return nil
 	}
-	return nil
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' })
 }
 
 func (s *consumerScript) run(d *datadriven.TestData) string {
@@ -143,8 +142,6 @@ func (s *consumerScript) do(op func(m *Machine, t coordinator.Token) coordinator
 	}
 	return nil
 }
-
-func code(c int16) string { return protocol.Code(c).String() }
 
 func (s *consumerScript) config(d *datadriven.TestData) {
 	cfg := *s.h.cfg

@@ -31,3 +31,11 @@ func describe(m *consumerMember) string {
 	}
 	return s
 }
+
+// consumerCommands are commands of the classic scripts that are about consumer groups: they have scripts of their own.
+var consumerCommands map[string]func(s *script, a args)
+
+// describeConsumerRecord describes a record of a consumer group.
+func describeConsumerRecord(head string, _ *recordKey, value []byte) string {
+	return fmt.Sprintf("%s %x", head, value)
+}
