@@ -104,7 +104,11 @@ func (l *coordLog) keep(m *coordBatch) {
 
 // Committed implements coordinator.Log.
 func (l *coordLog) Committed(partitionID int32) int64 {
-	return l.replicas.HighWatermark(l.id(partitionID))
+	r := l.replicas.ListOffset(l.id(partitionID), latestOffset, partition.ReadUncommitted, -1, true)
+	if r.Code != protocol.None { // also while a new leader does not know it yet
+		return -1
+	}
+	return r.Offset
 }
 
 // coordWaiter has a shard woken by the high watermark.

@@ -252,16 +252,3 @@ func bytesOf(d *record.Data) ([]byte, error) {
 	}
 	return out, nil
 }
-
-// HighWatermark returns a partition's high watermark, -1 where this broker does not lead it.
-func (m *Manager) HighWatermark(id partition.ID) int64 {
-	r, code, _ := m.lock(id)
-	if code != protocol.None {
-		return -1
-	}
-	defer r.mu.Unlock()
-	if leader, _ := r.p.Leader(); leader != m.cfg.NodeID {
-		return -1
-	}
-	return r.p.HighWatermark()
-}
