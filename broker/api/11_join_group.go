@@ -45,7 +45,9 @@ func joinGroup(s *Server, c *Call, q *kmsg.JoinGroupRequest) (Response, error) {
 		who.NewID = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 	}
 	a := newAsking(1)
-	a.do(s, 0, q.Group, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects { return m.JoinGroup(now, t, who, q) })
+	a.do(s, 0, q.Group, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
+		return m.JoinGroup(now, t, who, q)
+	})
 	return a.then(func(outcomes []answerOf) Response {
 		if o := &outcomes[0]; o.code != protocol.None {
 			return failed(o.code)

@@ -342,6 +342,28 @@ var groupScripts = []script{
 		s.ask("it leaves", v, of(func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.MemberEpoch = -1 }))
 		s.ask("deleted", 2, &kmsg.DeleteGroupsRequest{Groups: []string{group}})
 	}},
+	{"settings of groups", 44, 0, 1, func(s *session, v int16) {
+		alter := func(name, key, value string, op kmsg.IncrementalAlterConfigOp) *kmsg.IncrementalAlterConfigsRequest {
+			return &kmsg.IncrementalAlterConfigsRequest{Resources: []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: 32, ResourceName: name,
+				Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: key, Value: &value, Op: op}}}}}
+		}
+		group := s.topic("g")
+		set := kmsg.IncrementalAlterConfigOpSet
+		s.ask("within the bounds", v, alter(group, "consumer.session.timeout.ms", "50000", set))
+		s.ask("below", v, alter(group, "consumer.session.timeout.ms", "1000", set))
+		s.ask("above", v, alter(group, "consumer.heartbeat.interval.ms", "99999", set))
+		s.ask("no number", v, alter(group, "consumer.heartbeat.interval.ms", "soon", set))
+		s.ask("no such setting", v, alter(group, "no.such", "1", set))
+		s.ask("of no group", v, alter("", "consumer.session.timeout.ms", "50000", set))
+		s.ask("added to what is no list", v, alter(group, "consumer.session.timeout.ms", "5", kmsg.IncrementalAlterConfigOpAppend))
+		s.ask("of a share group", v, alter(group, "share.auto.offset.reset", "earliest", set))
+		s.ask("described", 4, &kmsg.DescribeConfigsRequest{IncludeSynonyms: true, Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
+		s.ask("taken back", v, alter(group, "consumer.session.timeout.ms", "", kmsg.IncrementalAlterConfigOpDelete))
+		s.ask("taken back, described", 4, &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
+		s.ask("replaced", 2, &kmsg.AlterConfigsRequest{Resources: []kmsg.AlterConfigsRequestResource{{ResourceType: 32, ResourceName: group,
+			Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: "consumer.heartbeat.interval.ms", Value: ptr("6000")}}}}})
+		s.ask("replaced, described", 4, &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
+	}},
 	{"resources with settings", 74, 0, 1, func(s *session, v int16) {
 		s.ask("client metrics", v, &kmsg.ListConfigResourcesRequest{ResourceTypes: map[bool][]int8{true: {16}}[v >= 1]})
 		if v >= 1 {
