@@ -240,8 +240,13 @@ func (c *consumerGroup) end(s *step, replaced, heir string) {
 	for _, m := range c.members {
 		s.appendMember(typeConsumerCurrent, c.id, now(m.id), nil)
 	}
+	for _, m := range c.members { // an heir has a target even where its former self had none yet
+		s.appendMember(typeConsumerTargetMember, c.id, now(m.id), nil)
+	}
 	for _, id := range sortedKeys(c.targets) {
-		s.appendMember(typeConsumerTargetMember, c.id, now(id), nil)
+		if c.member(id) == nil {
+			s.appendMember(typeConsumerTargetMember, c.id, id, nil)
+		}
 	}
 	s.appendConsumer(typeConsumerTarget, c.id, nil)
 	for _, m := range c.members {

@@ -347,6 +347,11 @@ func (w *consumerWalk) check() {
 		if m == nil || x.epoch == 0 || x.classic != (m.classic != nil) {
 			continue
 		}
+		if x.classic && x.epoch != m.epoch {
+			// A downgrade deals out the targets, and an upgrade before members could sync takes them for theirs: in Kafka, too. Who is of
+			// an older generation is refused.
+			continue
+		}
 		for id := range x.reads {
 			if _, there := w.md.TopicName(id.topic); !there && x.classic {
 				continue // the classic protocol names topics: nobody can speak of one that is gone
@@ -411,8 +416,8 @@ func (w *consumerWalk) stable() string {
 // balanced: every partition that somebody wants is read, and shares are even if all want the same.
 func (w *consumerWalk) balanced() {
 	c := w.consumer()
-	if c == nil || len(c.members) == c.classicMembers {
-		return
+	if c == nil || len(c.members) == c.classicMembers || c.assignedAt == 0 {
+		return // zero: the target is still what the leader of a classic group made
 	}
 	readers := map[partitionID]int{}
 	for _, x := range w.clients {
