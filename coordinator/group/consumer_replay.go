@@ -9,23 +9,31 @@ import (
 	"weir/protocol"
 )
 
+// consumerStep is a step on a consumer group.
+type consumerStep struct {
+	*step
+	c *consumerGroup
+}
+
+func (s *step) consumer(c *consumerGroup) consumerStep { return consumerStep{s, c} }
+
 type valueEncoder interface{ append([]byte) []byte }
 
 // appendConsumer appends a record of the group; v nil is a tombstone.
-func (s *step) appendConsumer(kind int16, group string, v valueEncoder) {
+func (s consumerStep) appendConsumer(kind int16, v valueEncoder) {
 	from := len(s.buf)
-	s.buf = appendGroupKey(s.buf, kind, group)
+	s.buf = appendGroupKey(s.buf, kind, s.c.id)
 	s.appendValue(from, v)
 }
 
 // appendMember appends a record of a member, or of a regular expression.
-func (s *step) appendMember(kind int16, group, member string, v valueEncoder) {
+func (s consumerStep) appendMember(kind int16, member string, v valueEncoder) {
 	from := len(s.buf)
-	s.buf = appendMemberKey(s.buf, kind, group, member)
+	s.buf = appendMemberKey(s.buf, kind, s.c.id, member)
 	s.appendValue(from, v)
 }
 
-func (s *step) appendValue(from int, v valueEncoder) {
+func (s consumerStep) appendValue(from int, v valueEncoder) {
 	if v == nil {
 		s.tombstone(from)
 		return

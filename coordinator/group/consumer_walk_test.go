@@ -439,7 +439,7 @@ func (w *consumerWalk) balanced() {
 	if len(readers) != total {
 		w.t.Fatalf("%d partitions are read, %d are there", len(readers), total)
 	}
-	if len(c.members) == 0 || (&step{m: w.m}).preferred(c.votes) != "uniform" {
+	if len(c.members) == 0 || (&step{m: w.m}).consumer(c).preferred(c.votes) != "uniform" {
 		return
 	}
 	first := c.members[0]
