@@ -33,6 +33,7 @@ type Config struct {
 // Broker is one running broker. Its methods may be called by any goroutine.
 type Broker struct {
 	cfg       Config
+	loggers   *loggers
 	log       *slog.Logger
 	static    *config.Static
 	clusterID string
@@ -55,7 +56,8 @@ type Broker struct {
 // only; Close ends the broker.
 func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	cfg.fill()
-	b := &Broker{cfg: cfg, log: cfg.Logger, static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1)}
+	all := newLoggers(cfg.Logger.Handler())
+	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			b.stop()

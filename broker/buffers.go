@@ -2,43 +2,9 @@ package broker
 
 import (
 	"errors"
-	"math/bits"
 	"sync"
 	"time"
 )
-
-// A buffer is a pooled run of bytes. Its length is always its capacity; who holds it keeps his own marks.
-type buffer struct{ b []byte }
-
-const (
-	minClass = 10 // 1 KiB: what a connection that has just woken up gets
-	maxClass = 22 // 4 MiB: larger ones are made for one frame and left to the collector
-)
-
-var classes [maxClass + 1]sync.Pool
-
-// getBuffer returns a buffer of at least n bytes.
-func getBuffer(n int) *buffer {
-	c := minClass
-	if n > 1<<minClass {
-		c = bits.Len(uint(n - 1))
-	}
-	if c > maxClass {
-		return &buffer{b: make([]byte, n)}
-	}
-	if b, ok := classes[c].Get().(*buffer); ok {
-		return b
-	}
-	return &buffer{b: make([]byte, 1<<c)}
-}
-
-// put gives a buffer back. Nobody may use its bytes afterwards.
-func (b *buffer) put() {
-	c := bits.Len(uint(len(b.b) - 1))
-	if c <= maxClass && len(b.b) == 1<<c {
-		classes[c].Put(b)
-	}
-}
 
 // errMemory closes a connection whose frame found no memory in time.
 var errMemory = errors.New("too many bytes of requests in flight")
@@ -56,6 +22,7 @@ type memory struct {
 }
 
 const (
+	wakeBytes     = 1 << 10 // what a connection that has just woken up gets
 	freeBytes     = 16 << 10
 	aheadBytes    = 32 << 20
 	newcomerBytes = 4 << 20 // of aheadBytes: what clients get that have not yet sent a frame of such a size

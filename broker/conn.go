@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/broker/api"
+	"weir/internal/buffer"
 	"weir/protocol"
 )
 
@@ -49,7 +50,7 @@ type queued struct {
 	key, version int16
 	correlation  int32
 	resp         api.Response
-	encoded      *buffer // instead of resp: a response that was ready but had to queue
+	encoded      *buffer.Buffer // instead of resp: a response that was ready but had to queue
 	n            int
 }
 
@@ -234,7 +235,7 @@ func (c *conn) write(q *queued) error {
 		if q.encoded == nil {
 			q.encode(q.resp.(kmsg.Response))
 		}
-		if err := c.out.bytes(q.encoded.b[:q.n]); err != nil {
+		if err := c.out.bytes(q.encoded.B[:q.n]); err != nil {
 			return err
 		}
 	}
@@ -244,18 +245,18 @@ func (c *conn) write(q *queued) error {
 
 // encode makes the frame of a kmsg response.
 func (q *queued) encode(r kmsg.Response) {
-	b := getBuffer(1)
-	dst := append(b.b[:0], 0, 0, 0, 0)
+	b := buffer.Get(1)
+	dst := append(b.B[:0], 0, 0, 0, 0)
 	dst = protocol.AppendResponseHeader(dst, q.key, r.GetVersion(), q.correlation)
 	dst = r.AppendTo(dst)
 	binary.BigEndian.PutUint32(dst, uint32(len(dst)-4))
-	b.b = dst[:cap(dst)]
+	b.B = dst[:cap(dst)]
 	q.encoded, q.n, q.resp = b, len(dst), nil
 }
 
 func (q *queued) release() {
 	if q.encoded != nil {
-		q.encoded.put()
+		q.encoded.Put()
 		q.encoded = nil
 	}
 	if r, ok := q.resp.(api.Streamed); ok {
@@ -272,13 +273,18 @@ func newConn(s *server, nc net.Conn, l *listener) *conn {
 	raw := rawOf(nc)
 	c.in = frames{from: nc, raw: raw, max: s.maxFrame, mem: s.mem, closed: c.ctx.Done()}
 	c.out = sender{conn: nc, raw: raw}
-	host := nc.RemoteAddr().String()
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	c.session = api.Session{ListenerName: l.name, SecurityProtocol: l.securityProtocol, Principal: "User:ANONYMOUS", RemoteHost: host, OnController: l.controller}
+	c.session = api.Session{ListenerName: l.name, SecurityProtocol: l.securityProtocol, Principal: "User:ANONYMOUS", RemoteHost: hostOf(nc), OnController: l.controller}
 	c.usedMs.Store(s.now().UnixMilli())
 	return c
+}
+
+// hostOf is the address of a connection's other end, without its port.
+func hostOf(nc net.Conn) string {
+	host := nc.RemoteAddr().String()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return host
 }
 
 // idleSince says when the connection last did something.

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/broker/api"
+	"weir/config"
 	"weir/protocol"
 )
 
@@ -32,7 +33,7 @@ func serveRows(t *testing.T, rows map[int16]api.Handler) *served {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &server{api: &api.Server{}, log: slog.New(slog.DiscardHandler), now: time.Now, mem: newMemory(64 << 20), maxFrame: 8 << 20, maxConns: 1 << 20, ctx: ctx, cancel: cancel,
+	s := &server{api: &api.Server{}, log: slog.New(slog.DiscardHandler), now: time.Now, mem: newMemory(64 << 20), maxFrame: 8 << 20, quotas: newQuotas(limitsOf(&config.Layers{}, nil), time.Now), ctx: ctx, cancel: cancel,
 		conns: map[*conn]struct{}{}, rows: make([]*api.Entry, 100)}
 	for key, h := range rows {
 		a, _ := protocol.Lookup(key)

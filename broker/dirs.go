@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -48,7 +49,7 @@ func (b *Broker) openDirs() error {
 			return err
 		}
 	}
-	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.log, Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged}
+	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.loggers.logger(replicaLogger), Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged}
 	for _, d := range b.dirs[:len(logs)] {
 		rc.Dirs = append(rc.Dirs, replica.DirConfig{Path: d.path, ID: d.id})
 	}
@@ -57,7 +58,7 @@ func (b *Broker) openDirs() error {
 		return err
 	}
 	if d := b.dirAt(metaPath); d.err != nil {
-		return fmt.Errorf("the directory of the metadata: %w", d.err)
+		return fmt.Errorf("the directory of the metadata, %s: %w", d.path, d.err)
 	}
 	return nil
 }
@@ -95,6 +96,7 @@ func (b *Broker) openStore(c replica.DirConfig, o wal.Options) (replica.Store, e
 	if d.err != nil {
 		return nil, d.err
 	}
+	o.Logger = b.loggers.logger(walLogger)
 	s, err := replica.OpenWAL(c, o)
 	if err == nil {
 		if err = b.claim(d); err != nil {
@@ -114,7 +116,7 @@ func (b *Broker) claim(d *dir) error {
 		return nil
 	}
 	if _, ok, err := readMeta(b.cfg.FS, d.path); ok || err != nil {
-		return fmt.Errorf("log directory %s was claimed by another broker just now", d.path)
+		return errors.New("it was claimed by another broker just now")
 	}
 	d.fresh = false
 	return writeMeta(b.cfg.FS, d.path, meta{ClusterID: b.clusterID, NodeID: b.nodeID, DirectoryID: d.id})
@@ -123,7 +125,7 @@ func (b *Broker) claim(d *dir) error {
 // openMetadataDir opens and locks a directory that holds nothing but the metadata.
 func (b *Broker) openMetadataDir(d *dir) error {
 	if d.err != nil {
-		return fmt.Errorf("the directory of the metadata: %w", d.err)
+		return fmt.Errorf("the directory of the metadata, %s: %w", d.path, d.err)
 	}
 	if err := b.cfg.FS.MkdirAll(d.path, 0o755); err != nil {
 		return fmt.Errorf("the directory of the metadata, %s: %w", d.path, rootCause(err))

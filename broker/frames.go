@@ -6,6 +6,7 @@ import (
 	"io"
 	"syscall"
 
+	"weir/internal/buffer"
 	"weir/protocol"
 )
 
@@ -19,11 +20,11 @@ type frames struct {
 	mem    *memory
 	closed <-chan struct{}
 
-	buf   *buffer // nil: nothing has arrived
-	r, w  int     // buf.b[r:w] has arrived and is not read
-	used  int     // where the current frame ends in buf
-	taken int     // of mem's total
-	hint  int     // what the last frame needed
+	buf   *buffer.Buffer // nil: nothing has arrived
+	r, w  int            // buf.B[r:w] has arrived and is not read
+	used  int            // where the current frame ends in buf
+	taken int            // of mem's total
+	hint  int            // what the last frame needed
 }
 
 // next returns the next frame, without its length. It is valid until release. The error is io.EOF between frames, wraps
@@ -32,7 +33,7 @@ func (f *frames) next() ([]byte, error) {
 	if err := f.fill(4); err != nil {
 		return nil, err
 	}
-	size := int(int32(binary.BigEndian.Uint32(f.buf.b[f.r:])))
+	size := int(int32(binary.BigEndian.Uint32(f.buf.B[f.r:])))
 	if size < 0 || size > f.max {
 		return nil, fmt.Errorf("%w: a frame of %d bytes, allowed are 0 to %d", protocol.ErrMalformed, size, f.max)
 	}
@@ -44,7 +45,7 @@ func (f *frames) next() ([]byte, error) {
 	}
 	f.used = f.r + 4 + size
 	f.hint = 4 + size
-	return f.buf.b[f.r+4 : f.used : f.used], nil
+	return f.buf.B[f.r+4 : f.used : f.used], nil
 }
 
 // release ends the use of the frame that next returned. The buffer goes back when nothing of the next frame is in it.
@@ -61,7 +62,7 @@ func (f *frames) release() {
 
 func (f *frames) drop() {
 	if f.buf != nil {
-		f.buf.put()
+		f.buf.Put()
 		f.buf = nil
 	}
 	f.r, f.w, f.used = 0, 0, 0
@@ -91,13 +92,13 @@ func (f *frames) fill(n int) error {
 		if err != nil {
 			return err
 		}
-		end := len(f.buf.b)
+		end := len(f.buf.B)
 		if n > freeBytes { // do not begin the next frame in a large buffer: it would have to be moved
 			end = min(end, f.r+n)
 		}
 		var m int
 		for m == 0 && err == nil {
-			m, err = f.from.Read(f.buf.b[f.w:end])
+			m, err = f.from.Read(f.buf.B[f.w:end])
 		}
 		if ahead > 0 && (err != nil || f.w+m-f.r >= n) {
 			f.mem.arrived(ahead)
@@ -105,7 +106,7 @@ func (f *frames) fill(n int) error {
 		}
 		f.w += m
 		for ahead > 0 && err == nil && f.w-f.r < n { // the buffer is large enough: no need to look for room again
-			m, err = f.from.Read(f.buf.b[f.w:end])
+			m, err = f.from.Read(f.buf.B[f.w:end])
 			f.w += m
 		}
 		if ahead > 0 {
@@ -125,17 +126,17 @@ func (f *frames) first() error {
 		if _, err := io.ReadFull(f.from, one[:]); err != nil {
 			return err
 		}
-		f.buf = getBuffer(f.firstSize())
-		f.buf.b[0] = one[0]
+		f.buf = buffer.Get(f.firstSize())
+		f.buf.B[0] = one[0]
 		f.w = 1
 		return nil
 	}
 	var n int
 	var rerr error
 	err := f.raw.Read(func(fd uintptr) bool {
-		f.buf = getBuffer(f.firstSize())
+		f.buf = buffer.Get(f.firstSize())
 		for {
-			n, rerr = syscall.Read(int(fd), f.buf.b)
+			n, rerr = syscall.Read(int(fd), f.buf.B)
 			if rerr != syscall.EINTR {
 				break
 			}
@@ -167,22 +168,22 @@ func (f *frames) firstSize() int {
 	if f.hint > freeBytes {
 		return freeBytes
 	}
-	return max(f.hint, 1<<minClass)
+	return max(f.hint, wakeBytes)
 }
 
 // room makes the buffer ready to take more of a frame of n bytes. ahead is what of it was promised by mem and has not arrived.
 func (f *frames) room(n int) (ahead int, err error) {
 	have := f.w - f.r
-	if len(f.buf.b)-f.r >= n && (f.taken >= n || n <= freeBytes) {
+	if len(f.buf.B)-f.r >= n && (f.taken >= n || n <= freeBytes) {
 		return 0, nil
 	}
 	if n <= freeBytes {
-		if len(f.buf.b) >= n { // the frame fits when it is moved to the front
-			copy(f.buf.b, f.buf.b[f.r:f.w])
+		if len(f.buf.B) >= n { // the frame fits when it is moved to the front
+			copy(f.buf.B, f.buf.B[f.r:f.w])
 			f.r, f.w = 0, have
 			return 0, nil
 		}
-		f.move(getBuffer(n))
+		f.move(buffer.Get(n))
 		return 0, nil
 	}
 	want := n
@@ -200,17 +201,17 @@ func (f *frames) room(n int) (ahead int, err error) {
 		}
 		f.taken = want
 	}
-	if len(f.buf.b)-f.r < want {
-		f.move(getBuffer(want))
+	if len(f.buf.B)-f.r < want {
+		f.move(buffer.Get(want))
 	}
 	return ahead, nil
 }
 
 // move carries what has arrived over to another buffer.
-func (f *frames) move(nb *buffer) {
-	copy(nb.b, f.buf.b[f.r:f.w])
+func (f *frames) move(nb *buffer.Buffer) {
+	copy(nb.B, f.buf.B[f.r:f.w])
 	f.w -= f.r
 	f.r = 0
-	f.buf.put()
+	f.buf.Put()
 	f.buf = nb
 }

@@ -31,20 +31,20 @@ func readMeta(f vfs.FS, dir string) (m meta, ok bool, err error) {
 		return m, false, nil
 	}
 	if err != nil {
-		return m, false, fmt.Errorf("log directory %s: %w", dir, err)
+		return m, false, err
 	}
 	src, err := config.FromProperties(name, text)
 	if err != nil {
-		return m, false, fmt.Errorf("log directory %s: %s: %w", dir, metaName, err)
+		return m, false, fmt.Errorf("%s: %w", metaName, err)
 	}
 	m.ClusterID = src.Values["cluster.id"]
 	id, err := strconv.ParseInt(src.Values["node.id"], 10, 32)
 	if err != nil || m.ClusterID == "" || src.Values["version"] != "1" {
-		return m, false, fmt.Errorf("log directory %s: %s is not one of version 1 with cluster.id and node.id", dir, metaName)
+		return m, false, fmt.Errorf("%s is not one of version 1 with cluster.id and node.id", metaName)
 	}
 	m.NodeID = int32(id)
 	if m.DirectoryID, err = protocol.ParseUUID(src.Values["directory.id"]); err != nil {
-		return m, false, fmt.Errorf("log directory %s: %s: directory.id: %w", dir, metaName, err)
+		return m, false, fmt.Errorf("%s: directory.id: %w", metaName, err)
 	}
 	return m, true, nil
 }
@@ -52,10 +52,7 @@ func readMeta(f vfs.FS, dir string) (m meta, ok bool, err error) {
 // writeMeta makes a directory's meta.properties, durably.
 func writeMeta(f vfs.FS, dir string, m meta) error {
 	text := fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", m.ClusterID, m.NodeID, m.DirectoryID)
-	if err := writeFile(f, dir, metaName, []byte(text)); err != nil {
-		return fmt.Errorf("log directory %s: %w", dir, err)
-	}
-	return nil
+	return writeFile(f, dir, metaName, []byte(text))
 }
 
 // agree says why a directory with meta m cannot be used by this broker; nil where it can. An unknown cluster id agrees with any.

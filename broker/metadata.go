@@ -19,7 +19,7 @@ import (
 func (b *Broker) startMetadata(ctx context.Context) error {
 	d := b.dirAt(b.static.MetadataLogDir())
 	node, err := raft.Start(raft.Config{Dir: filepath.Join(d.path, metadataName), NodeID: b.nodeID, ClusterID: b.clusterID, Settings: b.controllerConfig(),
-		Logger: b.log, Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}})
+		Logger: b.loggers.logger(controllerLogger), Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}})
 	if err != nil {
 		return fmt.Errorf("metadata in %s: %w", d.path, err)
 	}

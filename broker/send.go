@@ -5,6 +5,7 @@ import (
 	"net"
 	"syscall"
 
+	"weir/internal/buffer"
 	"weir/protocol/record"
 )
 
@@ -76,10 +77,10 @@ func (s *sender) copyPiece(p *record.Piece) error {
 	if err := s.flush(true); err != nil {
 		return err
 	}
-	b := getBuffer(256 << 10)
-	defer b.put()
+	b := buffer.Get(256 << 10)
+	defer b.Put()
 	for done := 0; done < p.N; {
-		n, err := syscall.Pread(p.FD, b.b[:min(len(b.b), p.N-done)], p.Pos+int64(done))
+		n, err := syscall.Pread(p.FD, b.B[:min(len(b.B), p.N-done)], p.Pos+int64(done))
 		if err == syscall.EINTR {
 			continue
 		}
@@ -89,7 +90,7 @@ func (s *sender) copyPiece(p *record.Piece) error {
 		if err != nil {
 			return err
 		}
-		if err := s.bytes(b.b[:n]); err != nil {
+		if err := s.bytes(b.B[:n]); err != nil {
 			return err
 		}
 		done += n

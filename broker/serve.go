@@ -19,12 +19,13 @@ func (b *Broker) serve() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	maxFrame := b.static.Int("socket.request.max.bytes")
+	q, names := b.newQuotas()
 	s := &server{
 		api: &api.Server{
 			NodeID: b.nodeID, ClusterID: b.clusterID, Image: b.node.Image, Controller: b.node, Replicas: b.replicas,
 			Sessions:      fetch.NewCache(b.static.Int("max.incremental.fetch.session.cache.slots"), newID),
 			FetchMaxBytes: int32(b.static.Int("fetch.max.bytes")),
-			Authorizer:    api.AllowAll{}, Now: b.cfg.Now, Log: b.log, Config: b.static,
+			Authorizer:    api.AllowAll{}, Now: b.cfg.Now, Log: b.loggers.logger(requestLogger), Loggers: b.loggers, Config: b.static,
 			LeaderID: func() int32 {
 				if id, _, ok := b.node.Leader(); ok {
 					return id
@@ -33,10 +34,11 @@ func (b *Broker) serve() {
 			},
 		},
 		rows: api.Entries(), log: b.log, now: b.cfg.Now, mem: newMemory(b.requestMemory(maxFrame)), maxFrame: maxFrame,
-		maxConns: b.static.Int("max.connections"), idle: time.Duration(b.static.Int64("connections.max.idle.ms")) * time.Millisecond,
+		quotas: q, names: names, idle: time.Duration(b.static.Int64("connections.max.idle.ms")) * time.Millisecond,
 		ctx: ctx, cancel: cancel, conns: map[*conn]struct{}{},
 	}
 	b.server = s
+	b.node.Subscribe(s.reconfigure)
 	s.wg.Add(1 + len(b.listeners))
 	go s.reap()
 	for _, l := range b.listeners {

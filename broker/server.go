@@ -20,7 +20,8 @@ type server struct {
 	now      func() time.Time
 	mem      *memory
 	maxFrame int
-	maxConns int
+	quotas   *quotas
+	names    []string      // of the listeners
 	idle     time.Duration // connections.max.idle.ms; 0: never
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -67,11 +68,22 @@ func (s *server) accept(l *listener) {
 			continue
 		}
 		wait = 5 * time.Millisecond
+		if err := s.quotas.enter(s.ctx, l.name, hostOf(nc)); err != nil {
+			nc.Close()
+			if s.ctx.Err() == nil {
+				s.log.Warn("connection refused", "remote", nc.RemoteAddr().String(), "listener", l.name, "error", err.Error())
+			}
+			continue
+		}
 		c := newConn(s, nc, l)
 		if !s.add(c) {
+			s.quotas.leave(l.name, c.session.RemoteHost)
 			c.cancel()
 			nc.Close()
 			continue
+		}
+		if s.quotas.protected[l.name] {
+			s.trim()
 		}
 		go func() {
 			defer s.remove(c)
@@ -86,10 +98,6 @@ func (s *server) add(c *conn) bool {
 	if s.closed {
 		return false
 	}
-	if len(s.conns) >= s.maxConns {
-		s.log.Warn("connection refused: max.connections reached", "remote", c.nc.RemoteAddr().String())
-		return false
-	}
 	s.conns[c] = struct{}{}
 	s.wg.Add(1)
 	return true
@@ -99,6 +107,7 @@ func (s *server) remove(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
+	s.quotas.leave(c.session.ListenerName, c.session.RemoteHost)
 	s.wg.Done()
 }
 

@@ -9,7 +9,7 @@ import (
 
 // otherOutcomes are the changes whose answer is not Kafka's to the letter: "" is another text with the same code.
 var otherOutcomes = map[string]string{
-	"4 listeners=PLAINTEXT://:1":             "accepted here; who acts on it decides",
+	"4 listeners=PLAINTEXT://:1":             "",
 	"4 min.insync.replicas=2":                "the controller refuses it where eligible leader replicas are on (KIP-966)",
 	"4 max.connections.per.ip.overrides=x":   "",
 	"0 max.connections.per.ip.overrides=x":   "",
@@ -114,6 +114,9 @@ func TestCheckTogether(t *testing.T) {
 		{"one topic setting", CheckTopic("retention.ms", "-2"), "Invalid value -2 for configuration retention.ms: Value must be at least -1"},
 		{"one broker setting", CheckBroker("node.id", "2", false), "Cannot update these configs dynamically: [node.id]"},
 		{"cleaner threads", (&Layers{Cluster: map[string]string{"log.cleaner.threads": "0"}}).CheckBrokerSteps(&Layers{}), "Log cleaner threads should be at least 1"},
+		{"other listeners", (&Layers{Broker: map[string]string{"listeners": "PLAINTEXT://:1"}}).CheckBrokerSteps(&Layers{}),
+			"Advertised listeners cannot be altered when using a Raft-based metadata quorum."},
+		{"the same listeners", (&Layers{Broker: map[string]string{"listeners": " PLAINTEXT://127.0.0.1:9092, PLAINTEXT://[::1]:9092"}}).CheckBrokerSteps(&Layers{}), ""},
 		{"the ratio's bounds count", errors.Join(CheckTopic("min.cleanable.dirty.ratio", "0"), CheckTopic("min.cleanable.dirty.ratio", "1")), ""},
 		{"local retention follows", (&Layers{Broker: map[string]string{"log.local.retention.ms": "-2", "log.retention.ms": "5"}}).CheckBrokerSet(false), ""},
 		{"local retention", (&Layers{Broker: map[string]string{"log.local.retention.bytes": "6", "log.retention.bytes": "5"}}).CheckBrokerSet(false),

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -118,9 +119,13 @@ var threadPools = [...]string{
 	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers",
 }
 
-// CheckBrokerSteps holds the numbers of threads against those in force now (before): they may change by a factor of two at a time.
-// The broker whose threads they are checks it, after CheckBrokerSet; a *InvalidRequest says what is wrong.
+// CheckBrokerSteps holds what is to be against what is in force now (before): numbers of threads may change by a factor of two at a
+// time, and listeners not at all, as in Kafka. The broker that they are for checks it, after CheckBrokerSet; a *InvalidRequest says
+// what is wrong.
 func (l *Layers) CheckBrokerSteps(before *Layers) error {
+	if !slices.Equal(l.List("listeners"), before.List("listeners")) {
+		return &InvalidRequest{"Advertised listeners cannot be altered when using a Raft-based metadata quorum."}
+	}
 	for _, name := range threadPools {
 		from, to := before.Int64(name), l.Int64(name)
 		text := "Dynamic thread count update validation failed for " + name + "=" + strconv.FormatInt(to, 10) + ", value should "

@@ -78,11 +78,13 @@ func (source *Source) mergeInto(byKey map[string]entry) error {
 func (s *Static) checkValues() ([]Warning, error) {
 	var warnings []Warning
 	var ignored []string
+	var idle withoutEffect
 	for _, e := range s.set {
 		row := lookupBase(e.key)
 		switch {
 		case row != nil:
 			if row.Check(e.value) == "" {
+				s.noteEffect(&idle, &e, row)
 				continue
 			}
 			bad := &BadValue{Key: e.key, Value: e.value, Allowed: row.Allowed(), Origin: e.origin}
@@ -93,6 +95,8 @@ func (s *Static) checkValues() ([]Warning, error) {
 				bad.Key = e.written
 			}
 			return warnings, bad
+		case has(authorizerKeys[:], e.key):
+			idle.yet = append(idle.yet, e.key)
 		case foreign(e.key):
 			ignored = append(ignored, e.key)
 		default:
@@ -102,6 +106,9 @@ func (s *Static) checkValues() ([]Warning, error) {
 	if len(ignored) > 0 {
 		warnings = append(warnings, Warning{Text: "ignored, because only ZooKeeper, the JVM, older versions or Confluent's additions use it: " +
 			strings.Join(ignored, ", ")})
+	}
+	if text := idle.text(); text != "" {
+		warnings = append(warnings, Warning{Text: text})
 	}
 	return warnings, nil
 }

@@ -52,9 +52,10 @@ type Setting struct {
 	Null     bool   // there is no default: Default is ""
 	Scope    Scope
 	Update   Update
-	Honoured bool // this binary acts on it; otherwise it is checked and shown, and nothing more
-	Internal bool // Kafka hides it: it is described only where it is set
-	Weir     bool // not one of Kafka's names
+	Honoured bool   // this binary acts on it; otherwise it is checked and shown, and nothing more
+	Needless string // why nothing will ever have to be done with it; "" where it is acted on, or is not yet
+	Internal bool   // Kafka hides it: it is described only where it is set
+	Weir     bool   // not one of Kafka's names
 	Rule     *Rule
 	Synonyms []Synonym // the broker's settings behind a topic or group setting, the strongest first
 	Doc      string

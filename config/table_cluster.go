@@ -4,7 +4,7 @@ import "math"
 
 // clusterTable holds node, quorum and metadata, sorted by name.
 var clusterTable = []Setting{
-	{Name: "background.threads", Type: Int, Default: "10", Update: ClusterWide, Rule: &atLeast1,
+	{Name: "background.threads", Type: Int, Default: "10", Update: ClusterWide, Rule: &atLeast1, Needless: noThreads,
 		Doc: "Threads for housekeeping. Weir needs no such number; the value is kept and shown."},
 	{Name: "broker.heartbeat.interval.ms", Type: Int, Default: "2000", Honoured: true,
 		Doc: "How often a broker tells the controller that it lives."},
@@ -16,7 +16,7 @@ var clusterTable = []Setting{
 		Doc: "After this time without a sign of life the controller takes a broker out of service."},
 	{Name: "cluster.id", Type: String, Null: true, Honoured: true, Weir: true, Rule: &clusterID,
 		Doc: "The id that the cluster has or gets, 16 bytes in URL-safe base64. A data directory of another cluster is refused. Not set: what the data says, else a random one."},
-	{Name: "config.providers", Type: List, Update: ClusterWide,
+	{Name: "config.providers", Type: List, Update: ClusterWide, Needless: noClasses,
 		Doc: "Names of Java plug-ins that replace placeholders in values. Weir loads no classes."},
 	{Name: "controlled.shutdown.enable", Type: Boolean, Default: "true",
 		Doc: "Move leadership away before the broker stops."},

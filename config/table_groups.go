@@ -124,6 +124,6 @@ var groupsTable = []Setting{
 		Doc: "A member of a streams group that is silent for so long is removed."},
 	{Name: "group.streams.task.offset.interval.ms", Type: Int, Default: "60000", Internal: true, Rule: &atLeast1,
 		Doc: "How often clients of a streams group report how far their warm-up tasks are."},
-	{Name: "group.streams.topology.description.plugin.class", Type: Class, Null: true,
+	{Name: "group.streams.topology.description.plugin.class", Type: Class, Null: true, Needless: noClasses,
 		Doc: "Java class that keeps descriptions of streams topologies. Weir loads no classes."},
 }

@@ -2,13 +2,13 @@ package config
 
 // metricsTable holds metrics, quotas and telemetry, sorted by name.
 var metricsTable = []Setting{
-	{Name: "client.quota.callback.class", Type: Class, Null: true,
+	{Name: "client.quota.callback.class", Type: Class, Null: true, Needless: noClasses,
 		Doc: "Java class that computes client quotas. Weir loads no classes."},
-	{Name: "kafka.metrics.polling.interval.secs", Type: Int, Default: "10", Rule: &atLeast1,
+	{Name: "kafka.metrics.polling.interval.secs", Type: Int, Default: "10", Rule: &atLeast1, Needless: noClasses,
 		Doc: "How often Java metrics reporters are polled. Weir loads no classes."},
-	{Name: "kafka.metrics.reporters", Type: List,
+	{Name: "kafka.metrics.reporters", Type: List, Needless: noClasses,
 		Doc: "Java metrics reporters of the old kind. Weir loads no classes."},
-	{Name: "metric.reporters", Type: List, Default: "org.apache.kafka.common.metrics.JmxReporter", Update: ClusterWide,
+	{Name: "metric.reporters", Type: List, Default: "org.apache.kafka.common.metrics.JmxReporter", Update: ClusterWide, Needless: noClasses,
 		Doc: "Java classes that report metrics. Weir loads no classes."},
 	{Name: "metrics.num.samples", Type: Int, Default: "2", Rule: &atLeast1,
 		Doc: "How many samples are kept to compute a metric."},

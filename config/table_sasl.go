@@ -2,7 +2,7 @@ package config
 
 // saslTable holds SASL, sorted by name.
 var saslTable = []Setting{
-	{Name: "sasl.client.callback.handler.class", Type: Class, Null: true,
+	{Name: "sasl.client.callback.handler.class", Type: Class, Null: true, Needless: noClasses,
 		Doc: "Java class for the client's side of SASL. Weir loads no classes."},
 	{Name: "sasl.enabled.mechanisms", Type: List, Default: "GSSAPI", Update: PerBroker,
 		Doc: "The SASL mechanisms that clients may use."},
@@ -20,9 +20,9 @@ var saslTable = []Setting{
 		Doc: "By how much the time of a Kerberos renewal varies at random, as a share."},
 	{Name: "sasl.kerberos.ticket.renew.window.factor", Type: Double, Default: "0.8", Update: PerBroker,
 		Doc: "The share of a Kerberos ticket's life after which it is renewed."},
-	{Name: "sasl.login.callback.handler.class", Type: Class, Null: true,
+	{Name: "sasl.login.callback.handler.class", Type: Class, Null: true, Needless: noClasses,
 		Doc: "Java class that supplies login data. Weir loads no classes."},
-	{Name: "sasl.login.class", Type: Class, Null: true,
+	{Name: "sasl.login.class", Type: Class, Null: true, Needless: noClasses,
 		Doc: "Java class that logs in. Weir loads no classes."},
 	{Name: "sasl.login.connect.timeout.ms", Type: Int, Null: true,
 		Doc: "How long a login waits for a connection to the identity provider."},
@@ -100,7 +100,7 @@ var saslTable = []Setting{
 		Doc: "The claim of a token that holds its subject, which becomes the principal."},
 	{Name: "sasl.oauthbearer.token.endpoint.url", Type: String, Null: true,
 		Doc: "Where tokens are issued."},
-	{Name: "sasl.server.callback.handler.class", Type: Class, Null: true,
+	{Name: "sasl.server.callback.handler.class", Type: Class, Null: true, Needless: noClasses,
 		Doc: "Java class for the broker's side of SASL. Weir loads no classes."},
 	{Name: "sasl.server.max.receive.size", Type: Int, Default: "524288",
 		Doc: "Largest message of a SASL exchange before a client is authenticated."},

@@ -2,13 +2,13 @@ package config
 
 // topicsTable holds topics in general, sorted by name.
 var topicsTable = []Setting{
-	{Name: "alter.config.policy.class.name", Type: Class, Null: true,
+	{Name: "alter.config.policy.class.name", Type: Class, Null: true, Needless: noClasses,
 		Doc: "Java class of a policy that may refuse changes of settings. Weir loads no classes."},
 	{Name: "auto.create.topics.enable", Type: Boolean, Default: "true", Honoured: true,
 		Doc: "Create a topic when a producer or consumer names one that does not exist."},
 	{Name: "auto.leader.rebalance.enable", Type: Boolean, Default: "true",
 		Doc: "Give leadership back to the first replica of each partition from time to time."},
-	{Name: "create.topic.policy.class.name", Type: Class, Null: true,
+	{Name: "create.topic.policy.class.name", Type: Class, Null: true, Needless: noClasses,
 		Doc: "Java class of a policy that may refuse new topics. Weir loads no classes."},
 	{Name: "default.replication.factor", Type: Int, Default: "1", Honoured: true,
 		Doc: "Replicas of a topic whose creator does not say how many."},

@@ -24,6 +24,19 @@ var (
 	clusterID         = Rule{Custom: checkClusterID, CustomAllows: "16 bytes in URL-safe base64: 22 characters"}
 )
 
+// Why settings are needless: what they steer in Kafka is not there.
+const (
+	noThreads  = "there are no pools of threads: goroutines are made as work comes"
+	noClasses  = "no Java classes are loaded"
+	noPurge    = "what waits is removed when it ends, not by counting"
+	smallIndex = "an index has an entry about every 32 KiB of a file, and a file no more than 64 MiB"
+	smallFiles = "a file has no more than 64 MiB and grows by appending"
+	openFiles  = "who reads a segment holds its file open: it can be unlinked at once, and its space is free when nobody reads it"
+	lazyLogs   = "a log is looked through when it is first used, not at the start"
+	atOnce     = "what is safe on the disk is noted when it is, not from time to time"
+	noQueue    = "a connection serves its own requests, at most 128 ahead of their answers: there is no queue for all"
+)
+
 // The table is these tables: each is sorted, so that nothing has to be built when the process starts.
 var (
 	brokerTables = [...][]Setting{

@@ -30,6 +30,20 @@ func (l *Layers) String(name string) string { v, _ := l.brokerText(name); return
 // Int is the value in force of an Int or Short broker setting; 0 where there is none.
 func (l *Layers) Int(name string) int { return int(l.Int64(name)) }
 
+// ListenerInt is the value in force of an Int broker setting for one listener: that with the listener's prefix where any layer has one.
+func (l *Layers) ListenerInt(listener, name string) int {
+	key := "listener.name." + strings.ToLower(listener) + "." + name
+	for _, layer := range [...]map[string]string{l.Broker, l.Cluster} {
+		if v, ok := layer[key]; ok {
+			return int(toInt64(name, v))
+		}
+	}
+	if e := l.Static.find(key); e != nil {
+		return int(toInt64(name, e.value))
+	}
+	return l.Int(name)
+}
+
 // Int64 is the value in force of an Int, Short or Long broker setting; 0 where there is none.
 func (l *Layers) Int64(name string) int64 { return toInt64(name, l.String(name)) }
 

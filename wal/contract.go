@@ -53,6 +53,7 @@ type Space struct {
 type Policy struct {
 	SegmentBytes int64 // a file holds min(SegmentBytes, 64 MiB)
 	SegmentMs    int64
+	JitterMs     int64 // a file is rolled by up to so much earlier than SegmentMs says, each by another time
 }
 
 // Retention says what Retain may remove. A negative bound is no bound.

@@ -88,18 +88,18 @@ func OpenDir(path string, opts Options) (*Dir, error) {
 
 func (d *Dir) open() error {
 	if err := d.fs.MkdirAll(d.path, 0o755); err != nil {
-		return fmt.Errorf("log directory: %w", err)
+		return err
 	}
 	lock, err := d.fs.Lock(d.path + "/" + lockName)
 	if errors.Is(err, vfs.ErrLocked) {
 		return fmt.Errorf("%s: %w", d.path, ErrLocked)
 	}
 	if err != nil {
-		return fmt.Errorf("lock log directory: %w", err)
+		return fmt.Errorf("lock: %w", err)
 	}
 	d.lock = lock
 	if err := d.checkWritable(); err != nil {
-		return fmt.Errorf("log directory is not writable: %w", err)
+		return fmt.Errorf("not writable: %w", err)
 	}
 	journal, damaged, err := openJournal(d.fs, d.path)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	tidwall "github.com/tidwall/wal"
+
+	"weir/internal/buffer"
 )
 
 // handle is an open tidwall/wal of one partition, positioned after its last entry. It is not safe for concurrent use: the log's
@@ -67,13 +69,13 @@ func (h *handle) append(index uint64, data []byte) error {
 		}
 		return nil
 	}
-	buf := getBuffer(len(data) + maxPrefix)
+	buf := buffer.Get(len(data) + maxPrefix)
 	lendBatch(&ln.batch, index, data)
-	lendTail(h.wal, buf.b, &ln.pos)
+	lendTail(h.wal, buf.B, &ln.pos)
 	err := h.wal.WriteBatch(&ln.batch)
 	dropTail(h.wal)
 	takeBatch(&ln.batch)
-	putBuffer(buf)
+	buf.Put()
 	if err != nil {
 		return libraryError("write", "", err)
 	}

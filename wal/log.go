@@ -190,10 +190,11 @@ func (l *Log) shouldRoll(n, maxTimestamp int64) bool {
 	if p == nil || p.SegmentMs <= 0 {
 		return false
 	}
+	after := p.SegmentMs - tail.jitter(min(p.JitterMs, p.SegmentMs))
 	if tail.firstTs >= 0 {
-		return maxTimestamp-tail.firstTs > p.SegmentMs
+		return maxTimestamp-tail.firstTs > after
 	}
-	return l.dir.nowMs()-tail.createdMs > p.SegmentMs
+	return l.dir.nowMs()-tail.createdMs > after
 }
 
 // open makes the handle ready to write at the end of the tail.

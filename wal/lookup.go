@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 
+	"weir/internal/buffer"
 	"weir/protocol/record"
 )
 
@@ -84,7 +85,7 @@ type cursor struct {
 	entry    int64 // where the entry begins, with its prefix
 	start    int64 // and without; 0 where the cursor began inside
 	entries  uint32
-	window   *buffer
+	window   *buffer.Buffer
 	at       int64
 	n        int
 }
@@ -138,20 +139,20 @@ func (c *cursor) bytes(pos, n int64) ([]byte, error) {
 			want = firstGuess // a single look, or batches so large that most of a window would be wasted
 		}
 		if c.window == nil {
-			c.window = getBuffer(scanStep)
+			c.window = buffer.Get(scanStep)
 		}
 		c.at, c.n = pos, int(min(want, c.size-pos))
-		if _, err := c.file.ReadAt(c.window.b[:c.n], pos); err != nil {
+		if _, err := c.file.ReadAt(c.window.B[:c.n], pos); err != nil {
 			c.n = 0
 			return nil, fmt.Errorf("at %d: %w", pos, unexpected(err))
 		}
 	}
-	return c.window.b[pos-c.at : pos-c.at+n], nil
+	return c.window.B[pos-c.at : pos-c.at+n], nil
 }
 
 func (c *cursor) close() {
 	c.file.release()
-	putBuffer(c.window)
+	c.window.Put()
 }
 
 // SeekTimestamp returns the base offset of the first batch below limit whose maximum timestamp is at least ms; ok is false where

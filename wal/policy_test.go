@@ -33,6 +33,8 @@ func TestRoll(t *testing.T) {
 		{"record time", Policy{SegmentMs: 100}, [][3]int64{{100, 500, 0}, {100, 601, 0}}, 2},
 		{"record time from the first", Policy{SegmentMs: 100}, [][3]int64{{100, 500, 0}, {100, 590, 0}, {100, 601, 0}}, 2},
 		{"record time backwards", Policy{SegmentMs: 100}, [][3]int64{{100, 500, 0}, {100, 1, 0}}, 1},
+		{"jitter", Policy{SegmentMs: 100, JitterMs: 100}, [][3]int64{{100, 500, 0}, {100, 600, 0}}, 2},
+		{"jitter has a bound", Policy{SegmentMs: 100, JitterMs: 30}, [][3]int64{{100, 500, 0}, {100, 570, 0}}, 1},
 		{"no record time, clock", Policy{SegmentMs: 100}, [][3]int64{{100, -1, 0}, {100, -1, 101}}, 2},
 		{"no record time, clock, not yet", Policy{SegmentMs: 100}, [][3]int64{{100, -1, 0}, {100, -1, 100}}, 1},
 	} {

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"sync"
 
+	"weir/internal/buffer"
 	"weir/protocol/record"
 )
 
@@ -56,9 +57,9 @@ type reader struct {
 	left        int64 // bytes that may still be given out
 	force       bool  // the next batch goes out whatever its size
 
-	buffers []*buffer
+	buffers []*buffer.Buffer
 	files   []*readFile
-	cur     *buffer // the buffer that the last piece is in, and where it ends there
+	cur     *buffer.Buffer // the buffer that the last piece is in, and where it ends there
 	curEnd  int
 	head    [record.HeaderSize]byte
 }
@@ -68,7 +69,7 @@ func (r *reader) used() bool { return len(r.buffers)+len(r.files) > 0 }
 // Release implements record.Releaser.
 func (r *reader) Release() {
 	for i, b := range r.buffers {
-		putBuffer(b)
+		b.Put()
 		r.buffers[i] = nil
 	}
 	for i, f := range r.files {
@@ -179,10 +180,10 @@ func (r *reader) small(s *segment, f *readFile, pts []point, end int64) (more bo
 
 // smallAt reads n bytes at pos and takes the batches in them. more says that the end of the run was reached, or of the n bytes.
 func (r *reader) smallAt(f *readFile, pos, n, end int64) (more bool, err error) {
-	buf := getBuffer(int(n))
-	b := buf.b[:n]
+	buf := buffer.Get(int(n))
+	b := buf.B[:n]
 	if _, err := f.ReadAt(b, pos); err != nil {
-		putBuffer(buf)
+		buf.Put()
 		return false, fmt.Errorf("at %d: %w", pos, unexpected(err))
 	}
 	before := r.dst.Size
@@ -191,7 +192,7 @@ func (r *reader) smallAt(f *readFile, pos, n, end int64) (more bool, err error) 
 	if r.dst.Size > before {
 		r.buffers = append(r.buffers, buf)
 	} else {
-		putBuffer(buf)
+		buf.Put()
 		r.cur = nil
 	}
 	return more, err
@@ -205,7 +206,7 @@ func unexpected(err error) error {
 }
 
 // entries takes the entries in b, the last of which may be cut unless whole is set.
-func (r *reader) entries(buf *buffer, b []byte, whole bool) (more bool, err error) {
+func (r *reader) entries(buf *buffer.Buffer, b []byte, whole bool) (more bool, err error) {
 	for at := 0; at < len(b); {
 		length, n := binary.Uvarint(b[at:min(len(b), at+maxPrefix)])
 		if n <= 0 || length > uint64(len(b)-at-n) {
@@ -227,7 +228,7 @@ func (r *reader) entries(buf *buffer, b []byte, whole bool) (more bool, err erro
 }
 
 // batches takes the batches of buf[at:end], one entry or, unless whole, a part of one.
-func (r *reader) batches(buf *buffer, at, end int, whole bool) (more bool, err error) {
+func (r *reader) batches(buf *buffer.Buffer, at, end int, whole bool) (more bool, err error) {
 	first := -1
 	for at < end {
 		if end-at < record.HeaderSize {
@@ -236,7 +237,7 @@ func (r *reader) batches(buf *buffer, at, end int, whole bool) (more bool, err e
 			}
 			break
 		}
-		h := record.Batch(buf.b[at:])
+		h := record.Batch(buf.B[at:])
 		size := h.Size()
 		if size < record.HeaderSize || size > end-at {
 			if whole {
@@ -264,20 +265,20 @@ func (r *reader) batches(buf *buffer, at, end int, whole bool) (more bool, err e
 }
 
 // give hands buf[from:to] out, joined to the piece before where that is cheap.
-func (r *reader) give(buf *buffer, from, to int) {
+func (r *reader) give(buf *buffer.Buffer, from, to int) {
 	if from < 0 || from >= to {
 		return
 	}
 	r.dst.Size += to - from
 	if r.cur == buf && to-from < mergeBelow {
-		n := copy(buf.b[r.curEnd:], buf.b[from:to])
+		n := copy(buf.B[r.curEnd:], buf.B[from:to])
 		p := &r.dst.Pieces[len(r.dst.Pieces)-1]
 		p.Bytes = p.Bytes[:p.N+n]
 		p.N += n
 		r.curEnd += n
 		return
 	}
-	r.dst.Pieces = append(r.dst.Pieces, record.Piece{Bytes: buf.b[from:to], N: to - from})
+	r.dst.Pieces = append(r.dst.Pieces, record.Piece{Bytes: buf.B[from:to], N: to - from})
 	r.cur, r.curEnd = buf, to
 }
 

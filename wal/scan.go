@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 
+	"weir/internal/buffer"
 	"weir/protocol/record"
 )
 
@@ -25,7 +26,7 @@ type scanner struct {
 	firstTs int64 // the largest timestamp of the first entry
 	maxTs   int64
 
-	window *buffer
+	window *buffer.Buffer
 	at     int64 // file position of the window
 	n      int   // bytes in the window
 	end    int64
@@ -34,8 +35,8 @@ type scanner struct {
 // run scans [pos, end). Its result is in the fields; the error is nil when everything up to end is whole, wraps ErrCorrupt at the first
 // byte that is not, and is that of the file otherwise.
 func (sc *scanner) run(pos, end int64) error {
-	sc.window = getBuffer(scanWindow)
-	defer func() { putBuffer(sc.window); sc.window = nil }()
+	sc.window = buffer.Get(scanWindow)
+	defer func() { sc.window.Put(); sc.window = nil }()
 	sc.good, sc.end, sc.at, sc.n = pos, end, pos, 0
 	sc.next, sc.firstTs, sc.maxTs = sc.base, -1, sc.idx.maxBefore
 	for sc.good < end {
@@ -118,13 +119,13 @@ func (sc *scanner) batch(at, end, entry int64, first bool) (size int64, err erro
 // bytes returns n bytes, at most a window, at pos. They are valid until the next call.
 func (sc *scanner) bytes(pos, n int64) ([]byte, error) {
 	if pos < sc.at || pos+n > sc.at+int64(sc.n) {
-		want := min(int64(len(sc.window.b)), sc.end-pos)
-		got, err := sc.file.ReadAt(sc.window.b[:want], pos)
+		want := min(int64(len(sc.window.B)), sc.end-pos)
+		got, err := sc.file.ReadAt(sc.window.B[:want], pos)
 		if err != nil && (err != io.EOF || int64(got) < n) {
 			return nil, fmt.Errorf("read at %d: %w", pos, err)
 		}
 		sc.at, sc.n = pos, got
 	}
 	off := pos - sc.at
-	return sc.window.b[off : off+n], nil
+	return sc.window.B[off : off+n], nil
 }

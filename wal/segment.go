@@ -56,6 +56,19 @@ func segmentName(index uint64) string { return fmt.Sprintf("%020d", index) }
 
 func (s *segment) path() string { return s.log.walPath() + "/" + segmentName(s.index) }
 
+// jitter is the segment's own share of most: from 0 up to it, and the same after a restart.
+func (s *segment) jitter(most int64) int64 {
+	if most <= 0 {
+		return 0
+	}
+	h := uint64(14695981039346656037) // FNV-1a
+	for i := range len(s.log.name) {
+		h = (h ^ uint64(s.log.name[i])) * 1099511628211
+	}
+	h = (h ^ uint64(s.base)) * 1099511628211
+	return int64((h ^ h>>32) % uint64(most))
+}
+
 // publish makes an entry at the end of the segment visible to readers. The file holds it already.
 func (s *segment) publish(pos, size int64, recs []byte) {
 	first := record.Batch(recs).BaseOffset()

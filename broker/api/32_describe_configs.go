@@ -19,7 +19,7 @@ import (
 // Needs: DESCRIBE_CONFIGS on Topic, on Group, or on Cluster for the rest.
 // Differs from Kafka:
 //   - settings come sorted by name, with documentation in other words
-//   - there is one logger, root
+//   - the loggers are Weir's own: root, and one for each of its larger parts
 
 // invalidDescription is a resource that Kafka answers INVALID_REQUEST.
 type invalidDescription string

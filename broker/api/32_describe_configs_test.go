@@ -159,13 +159,17 @@ func TestDescribeLoggers(t *testing.T) {
 	if got := describe(); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
-	w.s.LogLevel = new(slog.LevelVar)
+	all := levels{RootLogger: 0, "weir.a": slog.LevelWarn}
+	w.s.Loggers = all
 	for level, name := range map[slog.Level]string{slog.LevelInfo: "INFO", slog.LevelDebug: "DEBUG", -8: "TRACE", -100: "TRACE", 8: "ERROR", 12: "FATAL", 5: "WARN"} {
-		w.s.LogLevel.Set(level)
+		all[RootLogger] = level
 		got := describe()
-		if len(got) != 1 || got[0].Name != "root" || value(got[0].Value) != name || got[0].Source != 6 || value(got[0].Documentation) != "" {
+		if len(got) != 2 || got[0].Name != "root" || got[1].Name != "weir.a" || value(got[1].Value) != "WARN" || value(got[0].Value) != name || got[0].Source != 6 || value(got[0].Documentation) != "" {
 			t.Errorf("%v: %+v", level, got)
 		}
+	}
+	if got := describe("weir.a"); len(got) != 1 || got[0].Name != "weir.a" {
+		t.Errorf("%+v", got)
 	}
 	if got := describe("no.such"); len(got) != 0 {
 		t.Errorf("%+v", got)

@@ -54,7 +54,7 @@ func alterConfigs(s *Server, c *Call, q *kmsg.AlterConfigsRequest) (Response, er
 		}
 	}
 	return later(s.Log, func() Response {
-		got, err := submit[*kmsg.AlterConfigsResponse](s, forwardTimeout, req)
+		got, err := submit[*kmsg.AlterConfigsResponse](s, s.forwardTimeout(), req)
 		outcomes := make(map[controller.Resource]outcome)
 		if err == nil {
 			for _, r := range got.Resources {

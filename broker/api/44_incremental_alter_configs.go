@@ -11,7 +11,7 @@ import (
 //
 // Versions: 1 flexible.
 // Needs: ALTER_CONFIGS on Topic, on Group, or on Cluster for the rest.
-// Differs from Kafka: there is one logger, root.
+// Differs from Kafka: the loggers are Weir's own: root, and one for each of its larger parts.
 
 func incrementalAlterConfigs(s *Server, c *Call, q *kmsg.IncrementalAlterConfigsRequest) (Response, error) {
 	q, err := detach(q)
@@ -30,7 +30,7 @@ func incrementalAlterConfigs(s *Server, c *Call, q *kmsg.IncrementalAlterConfigs
 		}
 	}
 	return later(s.Log, func() Response {
-		got, err := submit[*kmsg.IncrementalAlterConfigsResponse](s, forwardTimeout, req)
+		got, err := submit[*kmsg.IncrementalAlterConfigsResponse](s, s.forwardTimeout(), req)
 		outcomes := make(map[controller.Resource]outcome)
 		if err == nil {
 			for _, r := range got.Resources {

@@ -229,3 +229,16 @@ func settings(t testing.TB, sets ...string) *config.Static {
 	}
 	return static
 }
+
+// levels is a Loggers.
+type levels map[string]slog.Level
+
+// Levels implements Loggers.
+func (l levels) Levels() map[string]slog.Level { return l }
+
+// SetLevel implements Loggers: what is taken back is root's.
+func (l levels) SetLevel(name string, to *slog.Level) {
+	if l[name] = l[RootLogger]; to != nil {
+		l[name] = *to
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -207,24 +208,29 @@ func TestAlterLoggers(t *testing.T) {
 		{"1", op{"root", 0, "X"}, protocol.InvalidConfig, "Cannot set the log level of root to X as it is not a supported log level. Valid log levels are DEBUG, ERROR, FATAL, INFO, TRACE, WARN", 0},
 		{"1", op{"no.such", 0, "INFO"}, protocol.InvalidConfig, "Logger no.such does not exist!", 0},
 		{"1", op{"root", 1, "<null>"}, protocol.InvalidRequest, "Removing the log level of the root logger is not allowed", 0},
+		{"1", op{"weir.a", 0, "ERROR"}, 0, "<null>", slog.LevelError},
+		{"1", op{"weir.a", 1, "<null>"}, 0, "<null>", slog.LevelInfo},
+		{"1", op{"no.such", 1, "<null>"}, protocol.InvalidConfig, "Logger no.such does not exist!", 0},
 		{"1", op{"root", 2, "INFO"}, protocol.InvalidRequest, "APPEND operation is not allowed for the BROKER_LOGGER resource", 0},
 		{"2", op{"root", 0, "INFO"}, protocol.InvalidRequest, "Unexpected node id. Expected 1, but received 2", 0},
 		{"", op{"root", 0, "INFO"}, protocol.InvalidRequest, "Node id must be an integer, but it is: ", 0},
 	} {
 		w := newWorld(t)
-		w.s.LogLevel = new(slog.LevelVar)
+		before := levels{RootLogger: slog.LevelInfo, "weir.a": slog.LevelWarn}
+		all := maps.Clone(before)
+		w.s.Loggers = all
 		q := incremental(change{8, c.name, []op{c.op}})
 		for _, q.ValidateOnly = range []bool{true, false} {
 			r := call[*kmsg.IncrementalAlterConfigsResponse](w, 1, q).Resources[0]
 			if code(t, r.ErrorCode, c.code, fmt.Sprint(c.op)); value(r.ErrorMessage) != c.message {
 				t.Errorf("%v: %q", c.op, value(r.ErrorMessage))
 			}
-			want := c.level
-			if q.ValidateOnly {
-				want = 0
+			want := maps.Clone(before)
+			if !q.ValidateOnly && c.code == 0 {
+				want[c.op.key] = c.level
 			}
-			if got := w.s.LogLevel.Level(); got != want {
-				t.Errorf("%v: level %v", c.op, got)
+			if !maps.Equal(all, want) {
+				t.Errorf("%v: levels %v", c.op, all)
 			}
 		}
 		if len(w.requests()) > 0 {

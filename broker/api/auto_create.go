@@ -74,11 +74,11 @@ func (k *creations) done(names []string) {
 func (s *Server) submitCreations(names []string) {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Version = 7
-	req.TimeoutMillis = int32(forwardTimeout / time.Millisecond)
+	req.TimeoutMillis = int32(s.forwardTimeout() / time.Millisecond)
 	for _, name := range names {
 		req.Topics = append(req.Topics, s.defaultTopic(name))
 	}
-	resp, err := submit[*kmsg.CreateTopicsResponse](s, forwardTimeout, req)
+	resp, err := submit[*kmsg.CreateTopicsResponse](s, s.forwardTimeout(), req)
 	if err != nil {
 		s.Log.Warn("topics could not be created automatically", "topics", strings.Join(names, ","), "error", s.codeOf(err).String())
 		return

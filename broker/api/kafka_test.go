@@ -113,7 +113,7 @@ func firstDifference(a, b string) int {
 func oneBroker(t *testing.T) *world {
 	w := &world{t: t, img: controller.NewImage(), who: &Session{ListenerName: "PLAINTEXT", Principal: "User:ANONYMOUS"}}
 	w.s = newWorld(t).s
-	w.s.Controller, w.s.Authorizer, w.s.Config, w.s.LogLevel = w, &w.auth, settings(t, kafkaSettings...), new(slog.LevelVar)
+	w.s.Controller, w.s.Authorizer, w.s.Config, w.s.Loggers = w, &w.auth, settings(t, kafkaSettings...), levels{RootLogger: slog.LevelInfo}
 	w.s.Image = func() *controller.Image {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -13,8 +13,10 @@ import (
 	"weir/protocol"
 )
 
-// forwardTimeout bounds requests to the controller that carry no time-out of their own: Kafka's request.timeout.ms.
-const forwardTimeout = 30 * time.Second
+// forwardTimeout bounds requests to the controller that carry no time-out of their own.
+func (s *Server) forwardTimeout() time.Duration {
+	return time.Duration(s.Config.Int64("request.timeout.ms")) * time.Millisecond
+}
 
 // later starts f at once, on a goroutine of its own, and hands back a Pending that ends with it. f must not touch the request's
 // body: it may outlive it. It goes on when the client goes away. It does not count on a connection to catch its panics.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -12,23 +13,31 @@ import (
 	"weir/protocol"
 )
 
-// rootLogger is the name of the one logger.
-const rootLogger = "root"
+// Loggers are the named loggers of this broker: RootLogger and those that have its level, or one of their own.
+type Loggers interface {
+	// Levels returns the level in force of each logger.
+	Levels() map[string]slog.Level
+	// SetLevel gives a logger a level of its own; nil takes it back.
+	SetLevel(name string, to *slog.Level)
+}
 
-// logLevels are Kafka's names of the levels (Log4j's), from the most talkative on, and slog's.
-var logLevels = []struct {
-	name  string
-	level slog.Level
+// RootLogger is the name of the logger whose level the others have that have none of their own.
+const RootLogger = "root"
+
+// LogLevels are Kafka's names of the levels (Log4j's), from the most talkative on, and slog's.
+var LogLevels = []struct {
+	Name  string
+	Level slog.Level
 }{
 	{"TRACE", slog.LevelDebug - 4}, {"DEBUG", slog.LevelDebug}, {"INFO", slog.LevelInfo}, {"WARN", slog.LevelWarn}, {"ERROR", slog.LevelError}, {"FATAL", slog.LevelError + 4},
 }
 
 // levelName is the name of the highest level that lets l through.
 func levelName(l slog.Level) string {
-	name := logLevels[0].name
-	for _, known := range logLevels {
-		if known.level <= l {
-			name = known.name
+	name := LogLevels[0].Name
+	for _, known := range LogLevels {
+		if known.Level <= l {
+			name = known.Name
 		}
 	}
 	return name
@@ -46,10 +55,21 @@ func (d *describer) loggers(name string, names []string) ([]config.Described, in
 	if int32(id) != d.s.NodeID {
 		return nil, invalidDescription(fmt.Sprintf("Unexpected broker id, expected %d but received %s", d.s.NodeID, name))
 	}
-	if d.s.LogLevel == nil || len(names) > 0 && !slices.Contains(names, rootLogger) {
-		return nil, ""
+	var found []config.Described
+	for logger, level := range d.s.logLevels() {
+		if len(names) == 0 || slices.Contains(names, logger) {
+			found = append(found, config.Described{Name: logger, Value: levelName(level), Source: config.FromBrokerLogger})
+		}
 	}
-	return []config.Described{{Name: rootLogger, Value: levelName(d.s.LogLevel.Level()), Source: config.FromBrokerLogger}}, ""
+	slices.SortFunc(found, func(a, b config.Described) int { return strings.Compare(a.Name, b.Name) })
+	return found, ""
+}
+
+func (s *Server) logLevels() map[string]slog.Level {
+	if s.Loggers == nil {
+		return nil
+	}
+	return s.Loggers.Levels()
 }
 
 // alterLoggers changes levels until the next start: they are nobody's metadata.
@@ -64,7 +84,7 @@ func (s *Server) alterLoggers(who *Session, r *kmsg.IncrementalAlterConfigsReque
 	if int32(id) != s.NodeID {
 		return protocol.InvalidRequest, fmt.Sprintf("Unexpected node id. Expected %d, but received %s", s.NodeID, r.ResourceName)
 	}
-	levels := make([]slog.Level, 0, len(r.Configs))
+	levels := make([]*slog.Level, 0, len(r.Configs))
 	for i := range r.Configs {
 		level, code, message := s.loggerChange(&r.Configs[i])
 		if code != protocol.None {
@@ -72,38 +92,44 @@ func (s *Server) alterLoggers(who *Session, r *kmsg.IncrementalAlterConfigsReque
 		}
 		levels = append(levels, level)
 	}
-	if len(levels) > 0 && !validateOnly {
-		s.LogLevel.Set(levels[len(levels)-1])
+	if validateOnly {
+		return protocol.None, ""
+	}
+	for i, level := range levels {
+		s.Loggers.SetLevel(r.Configs[i].Name, level)
 	}
 	return protocol.None, ""
 }
 
-// loggerChange holds one change of a logger against what there is.
-func (s *Server) loggerChange(c *kmsg.IncrementalAlterConfigsRequestResourceConfig) (slog.Level, protocol.Code, string) {
-	exists := s.LogLevel != nil && c.Name == rootLogger
+// loggerChange holds one change of a logger against what there is, and says its new level: nil is that of the logger above.
+func (s *Server) loggerChange(c *kmsg.IncrementalAlterConfigsRequestResourceConfig) (*slog.Level, protocol.Code, string) {
+	_, exists := s.logLevels()[c.Name]
 	unknown := "Logger " + c.Name + " does not exist!"
 	switch c.Op {
 	case kmsg.IncrementalAlterConfigOpSet:
 		if !exists {
-			return 0, protocol.InvalidConfig, unknown
+			return nil, protocol.InvalidConfig, unknown
 		}
-		for _, known := range logLevels {
-			if c.Value != nil && known.name == *c.Value {
-				return known.level, protocol.None, ""
+		for i := range LogLevels {
+			if c.Value != nil && LogLevels[i].Name == *c.Value {
+				return &LogLevels[i].Level, protocol.None, ""
 			}
 		}
-		return 0, protocol.InvalidConfig, fmt.Sprintf("Cannot set the log level of %s to %s as it is not a supported log level. Valid log levels are DEBUG, ERROR, FATAL, INFO, TRACE, WARN", c.Name, orNull(c.Value))
+		return nil, protocol.InvalidConfig, fmt.Sprintf("Cannot set the log level of %s to %s as it is not a supported log level. Valid log levels are DEBUG, ERROR, FATAL, INFO, TRACE, WARN", c.Name, orNull(c.Value))
 	case kmsg.IncrementalAlterConfigOpDelete:
 		if !exists {
-			return 0, protocol.InvalidConfig, unknown
+			return nil, protocol.InvalidConfig, unknown
 		}
-		return 0, protocol.InvalidRequest, "Removing the log level of the " + rootLogger + " logger is not allowed"
+		if c.Name == RootLogger {
+			return nil, protocol.InvalidRequest, "Removing the log level of the " + RootLogger + " logger is not allowed"
+		}
+		return nil, protocol.None, ""
 	case kmsg.IncrementalAlterConfigOpAppend:
-		return 0, protocol.InvalidRequest, "APPEND operation is not allowed for the BROKER_LOGGER resource"
+		return nil, protocol.InvalidRequest, "APPEND operation is not allowed for the BROKER_LOGGER resource"
 	case kmsg.IncrementalAlterConfigOpSubtract:
-		return 0, protocol.InvalidRequest, "SUBTRACT operation is not allowed for the BROKER_LOGGER resource"
+		return nil, protocol.InvalidRequest, "SUBTRACT operation is not allowed for the BROKER_LOGGER resource"
 	}
-	return 0, protocol.InvalidRequest, fmt.Sprintf("Unknown operation type %d is not allowed for the BROKER_LOGGER resource", c.Op)
+	return nil, protocol.InvalidRequest, fmt.Sprintf("Unknown operation type %d is not allowed for the BROKER_LOGGER resource", c.Op)
 }
 
 func orNull(s *string) string {

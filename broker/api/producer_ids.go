@@ -92,7 +92,7 @@ func (s *Server) allocateProducerIDs() (idBlock, error) {
 	if b := s.Image().Broker(s.NodeID); b != nil {
 		req.BrokerEpoch = b.Epoch
 	}
-	resp, err := submit[*kmsg.AllocateProducerIDsResponse](s, forwardTimeout, req)
+	resp, err := submit[*kmsg.AllocateProducerIDsResponse](s, s.forwardTimeout(), req)
 	switch {
 	case err != nil:
 		return idBlock{}, err

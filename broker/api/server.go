@@ -32,7 +32,7 @@ type Server struct {
 
 	Config   *config.Static // what the broker was started with; nil: all defaults
 	LeaderID func() int32   // the node that is the active controller, -1: not known here. May be nil
-	LogLevel *slog.LevelVar // of Log: the level of the one logger there is, "root". nil: it cannot be read or set
+	Loggers  Loggers        // whose levels clients read and set; nil: there are none
 
 	versions  versionsCache
 	producers producerIDs

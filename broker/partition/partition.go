@@ -83,12 +83,13 @@ func (p *Partition) Replicas() int {
 	return len(p.followers) + 1
 }
 
-// SetTopic puts another configuration in force.
-func (p *Partition) SetTopic(nowMs int64, t *config.Topic, e *Effects) {
+// Configure puts another configuration of the topic, and other settings, in force.
+func (p *Partition) Configure(nowMs int64, t *config.Topic, s *Settings, e *Effects) {
+	p.settings = s
 	if p.topic == t {
 		return
 	}
-	if old := p.topic; old.SegmentBytes != t.SegmentBytes || old.SegmentMs != t.SegmentMs {
+	if old := p.topic; old.SegmentBytes != t.SegmentBytes || old.SegmentMs != t.SegmentMs || old.SegmentJitterMs != t.SegmentJitterMs {
 		e.Policy = true
 	}
 	p.topic = t

@@ -229,7 +229,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			c.CleanupDelete, c.CleanupCompact = false, true
 		}
 		n.cfg = c
-		n.p.SetTopic(s.now, &c, &e)
+		n.p.Configure(s.now, &c, n.p.settings, &e)
 	case "leader", "follower":
 		m := Metadata{
 			Leader: int32(a.i64("leader", int64(id))), LeaderEpoch: int32(a.i64("epoch", 1)), PartitionEpoch: int32(a.i64("pepoch", 1)),

@@ -12,6 +12,7 @@ func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 	m.image.Store(img)
 	if !m.started {
 		m.started = true
+		m.readSettings(img)
 		m.sweep(img)
 		m.topics.mu.Lock()
 		clear(m.topics.m)
@@ -112,6 +113,7 @@ func (m *Manager) reconfigure(img *controller.Image, delta *controller.Delta) {
 	}
 	c.mu.Unlock()
 	if all {
+		m.readSettings(img)
 		m.each(func(r *replica) { r.reconfigure(img.TopicByID(r.id.Topic)) })
 		return
 	}
@@ -135,7 +137,7 @@ func (r *replica) reconfigure(t *controller.Topic) {
 	r.mu.Lock()
 	if r.p != nil {
 		r.topic = m.topic(t)
-		r.p.SetTopic(m.nowMs(), r.topic.cfg, e)
+		r.p.Configure(m.nowMs(), r.topic.cfg, m.settings.Load(), e)
 		r.retainAtMs = 0
 		r.armFlush()
 		r.unlock(e)

@@ -51,7 +51,7 @@ type DirConfig struct {
 type Manager struct {
 	cfg      Config
 	log      *slog.Logger
-	settings *partition.Settings
+	settings atomic.Pointer[partition.Settings]
 	dirs     []*dir
 	shards   [shardCount]shard
 	topics   topicCache
@@ -76,18 +76,12 @@ type shard struct {
 // fails is offline, and its partitions with it. Nothing is served until the first Apply.
 func Open(cfg Config) (*Manager, error) {
 	fill(&cfg)
-	s := cfg.Static
-	m := &Manager{
-		cfg: cfg, log: cfg.Log,
-		settings: &partition.Settings{
-			ReplicaLagMs:     s.Int64("replica.lag.time.max.ms"),
-			ProducerExpireMs: s.Int64("producer.id.expiration.ms"),
-		},
-	}
+	m := &Manager{cfg: cfg, log: cfg.Log}
 	for i := range m.shards {
 		m.shards[i].m = make(map[partition.ID]*replica)
 	}
 	m.image.Store(controller.NewImage())
+	m.readSettings(controller.NewImage())
 	m.topics.m = make(map[protocol.UUID]*topic)
 	if err := m.openDirs(); err != nil {
 		return nil, err
@@ -111,7 +105,7 @@ func fill(cfg *Config) {
 }
 
 func (m *Manager) openDirs() error {
-	var failed error
+	var failed []error
 	open := 0
 	for _, c := range m.cfg.Dirs {
 		c.Path = filepath.Clean(c.Path)
@@ -129,14 +123,19 @@ func (m *Manager) openDirs() error {
 			m.closeDirs()
 			return fmt.Errorf("log directory %s: %w", c.Path, err)
 		}
-		m.log.Error("log directory is offline", "dir", c.Path, "err", err)
-		failed = fmt.Errorf("log directory %s: %w", c.Path, err)
+		failed = append(failed, fmt.Errorf("log directory %s: %w", c.Path, err))
 	}
-	if open == 0 {
-		if failed == nil {
-			failed = errors.New("no log directory is configured")
+	switch {
+	case open > 0:
+		for _, err := range failed {
+			m.log.Error("offline", "err", err)
 		}
-		return failed
+	case len(failed) == 0:
+		return errors.New("no log directory is configured")
+	case len(failed) > 1:
+		return fmt.Errorf("%w, and none of the other %d log directories can be used either", failed[0], len(failed)-1)
+	default:
+		return failed[0]
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func (r *replica) load() protocol.Code {
 	}
 	topic := m.topic(t)
 	log.SetPolicy(topic.policy)
-	p := partition.New(r.id, m.cfg.NodeID, log, topic.cfg, m.settings, m)
+	p := partition.New(r.id, m.cfg.NodeID, log, topic.cfg, m.settings.Load(), m)
 	if err = log.Load(); err == nil {
 		hw, ok := log.Hint(hwHint)
 		if !ok {

@@ -47,15 +47,29 @@ func (m *Manager) topic(t *controller.Topic) *topic {
 	return x
 }
 
-func (m *Manager) compile(img *controller.Image, name string) *topic {
-	l := config.Layers{
+// layers are the places that this broker's settings come from.
+func (m *Manager) layers(img *controller.Image) config.Layers {
+	return config.Layers{
 		Static:  m.cfg.Static,
 		Cluster: img.Config(controller.BrokerConfig, ""),
 		Broker:  img.Config(controller.BrokerConfig, strconv.Itoa(int(m.cfg.NodeID))),
-		Topic:   img.Config(controller.TopicConfig, name),
 	}
+}
+
+// readSettings takes what all partitions share from an image.
+func (m *Manager) readSettings(img *controller.Image) {
+	l := m.layers(img)
+	m.settings.Store(&partition.Settings{
+		ReplicaLagMs:     l.Int64("replica.lag.time.max.ms"),
+		ProducerExpireMs: l.Int64("producer.id.expiration.ms"),
+	})
+}
+
+func (m *Manager) compile(img *controller.Image, name string) *topic {
+	l := m.layers(img)
+	l.Topic = img.Config(controller.TopicConfig, name)
 	x := &topic{name: name, internal: internal(name), cfg: l.TopicConfig()}
-	x.policy = wal.Policy{SegmentBytes: x.cfg.SegmentBytes, SegmentMs: x.cfg.SegmentMs}
+	x.policy = wal.Policy{SegmentBytes: x.cfg.SegmentBytes, SegmentMs: x.cfg.SegmentMs, JitterMs: x.cfg.SegmentJitterMs}
 	target, err := record.ParseTarget(x.cfg.CompressionType, x.cfg.CompressionGzipLevel, x.cfg.CompressionLz4Level, x.cfg.CompressionZstdLevel)
 	if err != nil {
 		m.log.Error("compression.type is ignored", "topic", name, "err", err)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain lets the test binary be the command: with WEIR_TEST_ARGS set it runs that command line instead of the tests.
@@ -67,7 +70,8 @@ func TestConfigPrint(t *testing.T) {
 	if strings.Contains(out+errs, "hush") {
 		t.Error("a secret is printed")
 	}
-	if n := strings.Count(errs, "\n"); n != 2 || !strings.Contains(errs, "unknown key nope") || !strings.Contains(errs, "zookeeper.connect") {
+	if n := strings.Count(errs, "\n"); n != 3 || !strings.Contains(errs, "unknown key nope") || !strings.Contains(errs, "zookeeper.connect") ||
+		!strings.Contains(errs, "warning: known, but without effect yet: sasl.jaas.config; known, but not needed here: num.io.threads\n") {
 		t.Errorf("warnings: %q", errs)
 	}
 }
@@ -180,5 +184,109 @@ func TestLockedDirectory(t *testing.T) {
 	}
 	if err := first.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// oneLine runs a broker that cannot start: exit 1, and nothing but one line, which has all of want.
+func oneLine(t *testing.T, what string, args []string, want ...string) {
+	t.Helper()
+	c := command(t, append([]string{"broker"}, args...)...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	c.Run()
+	text := errs.String()
+	if c.ProcessState.ExitCode() != 1 || out.Len() > 0 || strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "weir: ") {
+		t.Errorf("%s: exit %d, %q, %q", what, c.ProcessState.ExitCode(), out.String(), text)
+	}
+	for _, w := range want {
+		if !strings.Contains(text, w) {
+			t.Errorf("%s: %q does not say %q", what, text, w)
+		}
+	}
+}
+
+// What keeps a broker from starting is said in one line that names it.
+func TestWhatKeepsItFromStarting(t *testing.T) {
+	dir := t.TempDir()
+	c, _, _ := start(t, dir)
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listen := "listeners=PLAINTEXT://127.0.0.1:0"
+	oneLine(t, "taken port", []string{"--set", "listeners=PLAINTEXT://" + taken.Addr().String(), "--set", "log.dirs=" + t.TempDir()}, taken.Addr().String(), "address already in use")
+	oneLine(t, "another broker's data", []string{"--set", listen, "--set", "log.dirs=" + dir, "--set", "node.id=2"}, dir, "belongs to broker 1")
+	oneLine(t, "another cluster's data", []string{"--set", listen, "--set", "log.dirs=" + dir, "--set", "cluster.id=MkU3OEVBNTcwNTJENDM2Qg"}, dir, "belongs to cluster")
+	oneLine(t, "a file", []string{"--set", listen, "--set", "log.dirs=" + file}, file, "not a directory")
+	oneLine(t, "below a file", []string{"--set", listen, "--set", "log.dirs=" + filepath.Join(file, "data")}, file, "not a directory")
+	oneLine(t, "several", []string{"--set", listen, "--set", "log.dirs=" + filepath.Join(file, "a") + "," + filepath.Join(file, "b")}, file, "none of the other 1")
+	if os.Getuid() != 0 {
+		locked := t.TempDir()
+		if err := os.Chmod(locked, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		oneLine(t, "no permission", []string{"--set", listen, "--set", "log.dirs=" + filepath.Join(locked, "data")}, locked, "permission denied")
+	}
+}
+
+// A second signal ends the process at once: here the first one's log line finds no room, so the orderly end never comes.
+func TestSecondSignal(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	c := command(t, "broker", "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "log.dirs="+t.TempDir())
+	c.Stderr = write
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, int(write.Fd()))
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} { // two of a kind may arrive as one
+		if err := c.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Wait()
+	if code := c.ProcessState.ExitCode(); code != 128+int(syscall.SIGTERM) && code != 128+int(syscall.SIGINT) {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// fill leaves no room in a pipe.
+func fill(t *testing.T, fd int) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for n := 4096; n > 0; {
+		if _, err := syscall.Write(fd, make([]byte, n)); err != nil {
+			n /= 2
+		}
+	}
+	if err := syscall.SetNonblock(fd, flags&unix.O_NONBLOCK != 0); err != nil {
+		t.Fatal(err)
 	}
 }

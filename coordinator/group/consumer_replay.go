@@ -68,6 +68,7 @@ func (m *Machine) replayConsumer(k *recordKey, value []byte) error {
 
 // decodeConsumer decodes a value. Nothing is changed before all of it is understood.
 func decodeConsumer(k *recordKey, value []byte) (apply func(*consumerGroup), err error) {
+	id := string(k.member)
 	switch k.kind {
 	case typeConsumerMetadata:
 		var v consumerMetadataValue
@@ -78,7 +79,7 @@ func decodeConsumer(k *recordKey, value []byte) (apply func(*consumerGroup), err
 	case typeConsumerMember:
 		var v consumerMemberValue
 		err = v.decode(value)
-		apply = func(c *consumerGroup) { c.replayMember(string(k.member), &v) }
+		apply = func(c *consumerGroup) { c.replayMember(id, &v) }
 	case typeConsumerTarget:
 		var v consumerTargetValue
 		err = v.decode(value)
@@ -86,17 +87,17 @@ func decodeConsumer(k *recordKey, value []byte) (apply func(*consumerGroup), err
 	case typeConsumerTargetMember:
 		var v consumerTargetMemberValue
 		err = v.decode(value)
-		apply = func(c *consumerGroup) { c.targets[string(k.member)] = toAssignment(v.partitions) }
+		apply = func(c *consumerGroup) { c.targets[id] = toAssignment(v.partitions) }
 	case typeConsumerCurrent:
 		var v consumerCurrentValue
 		err = v.decode(value)
-		apply = func(c *consumerGroup) { c.replayCurrent(string(k.member), &v) }
+		apply = func(c *consumerGroup) { c.replayCurrent(id, &v) }
 	case typeConsumerRegex:
 		var v consumerRegexValue
 		err = v.decode(value)
 		slices.Sort(v.topics)
 		apply = func(c *consumerGroup) {
-			c.setResolved(string(k.member), &resolvedRegex{slices.Compact(v.topics), v.version, v.timestamp})
+			c.setResolved(id, &resolvedRegex{slices.Compact(v.topics), v.version, v.timestamp})
 		}
 	default:
 		err = errUnknown

@@ -102,23 +102,26 @@ func (s *step) sweepDeleted() {
 			if id < d.from {
 				continue
 			}
-			if len(s.buf) > maxSweep {
+			if !s.forgetTopics(s.m.groups[id], d.topics) {
 				d.from = id
 				s.arm(timer(timerDeleted, "", ""), s.now)
 				return
 			}
-			s.forgetTopics(s.m.groups[id], d.topics)
 		}
 		s.m.deleted = s.m.deleted[1:]
 	}
 	s.m.deleted = nil
 }
 
-func (s *step) forgetTopics(g *group, topics []DeletedTopic) {
+// forgetTopics says whether it came to the end of the group.
+func (s *step) forgetTopics(g *group, topics []DeletedTopic) bool {
 	for _, t := range topics {
 		if i, ok := g.offsets.find([]byte(t.Name)); ok {
 			s.keep(g)
 			for j := range g.offsets.topics[i].parts {
+				if len(s.buf) > maxSweep {
+					return false
+				}
 				if c := &g.offsets.topics[i].parts[j]; t.has(c.topicID) {
 					s.removeOffset(g.id, t.Name, c.partition)
 				}
@@ -136,6 +139,7 @@ func (s *step) forgetTopics(g *group, topics []DeletedTopic) {
 			}
 		}
 	}
+	return true
 }
 
 // has says whether an offset that was committed with that topic id is of this topic: those of old clients have none.
@@ -147,24 +151,24 @@ func (s *step) expire() {
 		if id < s.m.expireFrom {
 			continue
 		}
-		if len(s.buf) > maxSweep {
+		if !s.expireGroup(s.m.groups[id]) {
 			s.m.expireFrom = id
 			s.arm(timer(timerExpire, "", ""), s.now)
 			return
 		}
-		s.expireGroup(s.m.groups[id])
 	}
 	s.m.expireFrom = ""
 	s.arm(timer(timerExpire, "", ""), s.now+s.m.cfg.OffsetsRetentionCheckMs)
 }
 
-func (s *step) expireGroup(g *group) {
+// expireGroup says whether it came to the end of the group.
+func (s *step) expireGroup(g *group) bool {
 	p := side(g)
-	all := true
+	all := len(g.offsets.open) == 0
 	if len(g.offsets.topics) > 0 {
 		since, byCommit, ok := p.expiresFrom()
 		if !ok {
-			return
+			return true
 		}
 		for i := range g.offsets.topics {
 			t := &g.offsets.topics[i]
@@ -173,15 +177,15 @@ func (s *step) expireGroup(g *group) {
 				continue
 			}
 			for j := range t.parts {
-				c := &t.parts[j]
-				at := since + s.m.cfg.OffsetsRetentionMs
-				switch {
-				case c.expires != -1:
-					at = c.expires
-				case byCommit:
-					at = c.committed + s.m.cfg.OffsetsRetentionMs
+				if len(s.buf) > maxSweep {
+					return false
 				}
-				if s.now >= at && len(g.offsets.open[openKey{t.name.name, c.partition}]) == 0 {
+				c := &t.parts[j]
+				base := since
+				if byCommit {
+					base = c.committed
+				}
+				if s.expired(c, base) && len(g.offsets.open[openKey{t.name.name, c.partition}]) == 0 {
 					s.removeOffset(g.id, t.name.name, c.partition)
 				} else {
 					all = false
@@ -189,9 +193,18 @@ func (s *step) expireGroup(g *group) {
 			}
 		}
 	}
-	if all && len(g.offsets.open) == 0 && p.empty() {
+	if all && p.empty() {
 		s.endGroup(g)
 	}
+	return true
+}
+
+// expired says whether an offset that has aged since base is too old. A client of old may have said itself when that is.
+func (s *step) expired(c *committed, base int64) bool {
+	if c.expires != -1 {
+		return s.now >= c.expires
+	}
+	return s.now-base >= s.m.cfg.OffsetsRetentionMs
 }
 
 // endGroup writes the records that end a group without members.

@@ -244,8 +244,11 @@ func describeAdmin(v any) string {
 	return fmt.Sprintf("%T %+v", v, v)
 }
 
-// client is who sends a request: client=NAME. Its fresh id is u1, u2, ...
+// client is who sends a request: client=NAME. Its fresh id is new, or u1, u2, ...
 func (s *script) client(a args) Client {
+	if a.has("new") {
+		return Client{ID: a.str("client"), Host: "/127.0.0.1", NewID: a.str("new")}
+	}
 	s.id++
 	return Client{ID: a.str("client"), Host: "/127.0.0.1", NewID: "u" + strconv.Itoa(s.id)}
 }
@@ -323,12 +326,15 @@ func (s *script) leave(a args) {
 	s.op(func(m *Machine, t coordinator.Token) coordinator.Effects { return m.LeaveGroup(s.now, t, r) })
 }
 
-// pass: ms. Commands advance time only by it.
+// pass: ms. Commands advance time only by it. A check for expired offsets that finds none says nothing.
 func (s *script) pass(a args) {
 	s.advance(a.int("ms", 0), func(k coordinator.TimerKey) {
 		names := [...]string{timerExpire: "expire", timerDeleted: "deleted", timerClassicSession: "session", timerClassicJoin: "join", timerClassicSync: "sync",
 			timerConsumerSession: "consumer session", timerConsumerRebalance: "consumer rebalance", timerConsumerSync: "consumer sync", timerConsumerJoin: "consumer join"}
-		fmt.Fprintf(&s.out, "%d: %s %s %s\n", s.now, names[k.Kind], k.Name, k.Part)
+		if k.Kind == timerExpire && len(s.written) == 0 {
+			return
+		}
+		fmt.Fprintf(&s.out, "%d: %s\n", s.now, strings.TrimRight(names[k.Kind]+" "+k.Name+" "+k.Part, " "))
 		s.flush()
 	})
 	fmt.Fprintf(&s.out, "now %d\n", s.now)

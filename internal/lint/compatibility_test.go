@@ -3,8 +3,10 @@ package lint
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -41,22 +43,25 @@ var answerers = map[protocol.Answerer]string{
 	protocol.Controller:       "controller",
 }
 
-// settings are the names of a scope, those that are acted on and those that are not.
+// settings are the names of a scope: those that are acted on, those that are not, and by reason those that never have to be.
 type settings struct {
 	scope          string
 	honoured, rest []string
+	needless       map[string][]string
 }
 
 // allSettings reads config's tables, but for what Kafka hides as well.
 func allSettings() []settings {
 	var out []settings
 	for scope, name := range []string{config.BrokerScope: "broker", config.TopicScope: "topic", config.GroupScope: "group"} {
-		s := settings{scope: name}
+		s := settings{scope: name, needless: map[string][]string{}}
 		for _, row := range config.Settings(config.Scope(scope)) {
 			switch {
 			case row.Internal:
 			case row.Honoured:
 				s.honoured = append(s.honoured, row.Name)
+			case row.Needless != "":
+				s.needless[row.Needless] = append(s.needless[row.Needless], row.Name)
 			default:
 				s.rest = append(s.rest, row.Name)
 			}
@@ -64,6 +69,14 @@ func allSettings() []settings {
 		out = append(out, s)
 	}
 	return out
+}
+
+func (s *settings) count() int {
+	n := len(s.honoured) + len(s.rest)
+	for _, names := range s.needless {
+		n += len(names)
+	}
+	return n
 }
 
 // compatibility is the page that the source of t asks for.
@@ -95,9 +108,15 @@ func compatibility(t *tree, apis []protocol.API, all []settings) string {
 
 	b.WriteString("\n## Settings\n\nAll settings of Kafka 4.4 are accepted, checked and shown. These have an effect:\n\n")
 	for _, s := range all {
-		fmt.Fprintf(&b, "- %s: %d of %d: %s\n", s.scope, len(s.honoured), len(s.honoured)+len(s.rest), names(s.honoured))
+		fmt.Fprintf(&b, "- %s: %d of %d: %s\n", s.scope, len(s.honoured), s.count(), names(s.honoured))
 	}
-	b.WriteString("\nThese have none yet:\n\n")
+	b.WriteString("\nThese need none, because what they steer in Kafka is not there:\n\n")
+	for _, s := range all {
+		for _, why := range slices.Sorted(maps.Keys(s.needless)) {
+			fmt.Fprintf(&b, "- %s: %s: %s\n", s.scope, why, names(s.needless[why]))
+		}
+	}
+	b.WriteString("\nThese have none yet. Where one of them is set, the start says so in one line:\n\n")
 	for _, s := range all {
 		fmt.Fprintf(&b, "- %s: %s\n", s.scope, names(s.rest))
 	}
@@ -205,14 +224,15 @@ func TestCompatibilitySays(t *testing.T) {
 		"wal/a.go", "package wal\n\n// It is a log.\n//\n// roll begins a\n// file.\n//\n// Differs from Kafka: files are\n// larger.\nfunc roll() {}\n",
 		"wal/a_test.go", "package wal\n\n// Differs from Kafka: this is a test.\n",
 	), []protocol.API{{Key: 0, Name: "Produce", Min: 3, Max: 13, Answers: protocol.PartitionLeader}, {Key: 3, Name: "Metadata"}, {Key: 12, Name: "Heartbeat", Max: 4, Answers: protocol.GroupCoordinator}},
-		[]settings{{"broker", []string{"node.id"}, []string{"a.b", "c"}}, {"group", nil, []string{"d"}}})
+		[]settings{{"broker", []string{"node.id"}, []string{"a.b", "c"}, map[string][]string{"no threads": {"e"}}}, {"group", nil, []string{"d"}, nil}})
 	for _, line := range []string{
 		"## Served: 2 of 3 keys",
 		"| 0 | Produce | 3 to 13 | partition leader | one \\| two<br>three |",
 		"| 3 | Metadata | 0 | any broker |  |",
 		"- roll begins a file. Kafka: files are larger. (`wal/a.go`)",
 		"| 12 | Heartbeat | 0 to 4 | group coordinator |",
-		"- broker: 1 of 3: `node.id`",
+		"- broker: 1 of 4: `node.id`",
+		"- broker: no threads: `e`",
 		"- broker: `a.b`, `c`",
 		"- group: 0 of 1: none",
 	} {

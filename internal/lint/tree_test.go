@@ -64,7 +64,7 @@ func readTree(root fs.FS) (*tree, error) {
 			t.dirs[p] = true
 			return nil
 		}
-		if !d.Type().IsRegular() {
+		if !d.Type().IsRegular() || p == ".git" { // a file in a linked work tree
 			return nil
 		}
 		src, err := fs.ReadFile(root, p)
