@@ -227,10 +227,10 @@ func (c *consumerGroup) subscribed(topic string) bool {
 // expiresFrom: each offset ages since it was committed.
 func (c *consumerGroup) expiresFrom() (since int64, byCommit, ok bool) { return 0, true, true }
 
-func (c *consumerGroup) tombstones(s *step) { c.end(s, "", "") }
+func (c *consumerGroup) tombstones(s *step) { c.end(s.consumer(c), "", "") }
 
 // end ends the group, members and all. If an operation has put the member heir in the place of another, it is heir's records that end.
-func (c *consumerGroup) end(s *step, replaced, heir string) {
+func (c *consumerGroup) end(s consumerStep, replaced, heir string) {
 	now := func(id string) string {
 		if heir != "" && id == replaced {
 			return heir
@@ -238,21 +238,26 @@ func (c *consumerGroup) end(s *step, replaced, heir string) {
 		return id
 	}
 	for _, m := range c.members {
-		s.appendMember(typeConsumerCurrent, c.id, now(m.id), nil)
+		s.appendMember(typeConsumerCurrent, now(m.id), nil)
+	}
+	for _, m := range c.members { // an heir has a target even where its former self had none yet
+		s.appendMember(typeConsumerTargetMember, now(m.id), nil)
 	}
 	for _, id := range sortedKeys(c.targets) {
-		s.appendMember(typeConsumerTargetMember, c.id, now(id), nil)
+		if c.member(id) == nil {
+			s.appendMember(typeConsumerTargetMember, id, nil)
+		}
 	}
-	s.appendConsumer(typeConsumerTarget, c.id, nil)
+	s.appendConsumer(typeConsumerTarget, nil)
 	for _, m := range c.members {
-		s.appendMember(typeConsumerMember, c.id, now(m.id), nil)
-		s.cancelMember(c, m.id)
+		s.appendMember(typeConsumerMember, now(m.id), nil)
+		s.cancelMember(m.id)
 	}
 	for _, regex := range sortedKeys(c.resolved) {
-		s.appendMember(typeConsumerRegex, c.id, regex, nil)
+		s.appendMember(typeConsumerRegex, regex, nil)
 	}
-	s.appendConsumer(typeConsumerPartition, c.id, nil)
-	s.appendConsumer(typeConsumerMetadata, c.id, nil)
+	s.appendConsumer(typeConsumerPartition, nil)
+	s.appendConsumer(typeConsumerMetadata, nil)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -23,13 +23,13 @@ func (o *change) assign() (epoch int32, target assignor.Assignment) {
 	for i, a := range out {
 		id := spec.Members[i].ID
 		if !olds[i] || !a.Equal(spec.Members[i].Target) {
-			o.appendMember(typeConsumerTargetMember, c.id, id, &consumerTargetMemberValue{fromAssignment(a)})
+			o.appendMember(typeConsumerTargetMember, id, &consumerTargetMemberValue{fromAssignment(a)})
 		}
 		if id == o.next.id {
 			target = a
 		}
 	}
-	o.appendConsumer(typeConsumerTarget, c.id, &consumerTargetValue{o.epoch, o.now})
+	o.appendConsumer(typeConsumerTarget, &consumerTargetValue{o.epoch, o.now})
 	return o.epoch, target
 }
 
@@ -108,7 +108,7 @@ func (x *subscriptionIDs) of(m *consumerMember) []assignor.TopicID {
 }
 
 // topicIDs are the ids of the topics that exist of two lists, ascending.
-func (s *step) topicIDs(names, more []string) []assignor.TopicID {
+func (s consumerStep) topicIDs(names, more []string) []assignor.TopicID {
 	ids := make([]assignor.TopicID, 0, len(names)+len(more))
 	for _, list := range [2][]string{names, more} {
 		for _, name := range list {

@@ -15,9 +15,8 @@ import (
 // change is a heartbeat or join of one member under way: the group as it is, the member as it was and as it becomes, and what has been
 // decided so far. Records are appended as decisions fall; the group itself stays as it is until they are replayed.
 type change struct {
-	*step
+	consumerStep
 	client Client
-	c      *consumerGroup
 	from   *classicGroup // the group is upgraded from it by this operation, else nil
 
 	old      *consumerMember // what the member was: new ones said nothing yet, and one that replaces a static member was it
@@ -127,10 +126,10 @@ func (o *change) replace(there *consumerMember, id string) {
 	heir := *there
 	heir.id, heir.epoch, heir.previousEpoch = id, 0, 0
 	o.old, o.replaced, o.known = &heir, there, true
-	o.remove(o.c, there.id)
-	o.appendMember(typeConsumerMember, o.c.id, id, &heir.consumerMemberValue)
-	o.appendMember(typeConsumerTargetMember, o.c.id, id, &consumerTargetMemberValue{fromAssignment(o.c.targets[there.id])})
-	o.appendMember(typeConsumerCurrent, o.c.id, id, heir.current())
+	o.remove(there.id)
+	o.appendMember(typeConsumerMember, id, &heir.consumerMemberValue)
+	o.appendMember(typeConsumerTargetMember, id, &consumerTargetMemberValue{fromAssignment(o.c.targets[there.id])})
+	o.appendMember(typeConsumerCurrent, id, heir.current())
 }
 
 // current is the value of the member's record of type 8.
@@ -204,7 +203,7 @@ func (v *consumerClassicValue) equal(w *consumerClassicValue) bool {
 func (o *change) subscribe() *refusal {
 	names := false
 	if !o.next.equal(&o.old.consumerMemberValue) {
-		o.appendMember(typeConsumerMember, o.c.id, o.next.id, &o.next.consumerMemberValue)
+		o.appendMember(typeConsumerMember, o.next.id, &o.next.consumerMemberValue)
 		names = !slices.Equal(o.next.topics, o.old.topics)
 	}
 	regex, err := o.updateRegex()
@@ -225,11 +224,11 @@ func (o *change) subscribe() *refusal {
 	hash := o.m.metadataHash(o.newTopics())
 	if bump || hash != o.c.metadataHash {
 		o.epoch++
-		o.appendConsumer(typeConsumerMetadata, o.c.id, &consumerMetadataValue{o.epoch, hash})
+		o.appendConsumer(typeConsumerMetadata, &consumerMetadataValue{o.epoch, hash})
 	}
 	o.c.checked = o.m.md.Version()
 	if o.c.legacyMetadata {
-		o.appendConsumer(typeConsumerPartition, o.c.id, nil)
+		o.appendConsumer(typeConsumerPartition, nil)
 	}
 	return nil
 }
@@ -286,7 +285,7 @@ func (o *change) newVotes() map[string]int32 {
 }
 
 // preferred is the assignor with the most votes; of those with equally many the one that is configured first.
-func (s *step) preferred(votes map[string]int32) string {
+func (s consumerStep) preferred(votes map[string]int32) string {
 	best := ""
 	for _, name := range s.m.cfg.ConsumerAssignors {
 		if _, known := assignor.ByName[name]; known && (best == "" || votes[name] > votes[best]) {

@@ -17,19 +17,19 @@ import (
 func (s *step) consumerClassicJoin(g *group, t coordinator.Token, c Client, r *kmsg.JoinGroupRequest) {
 	resp := kmsg.NewPtrJoinGroupResponse()
 	resp.Version = r.Version
-	if err := s.classicJoin(g, c, r, resp); err != nil {
+	if err := s.consumer(g.consumer).classicJoin(g, c, r, resp); err != nil {
 		s.undo()
 		resp = consumerJoinError(r, "", err.code)
 	}
 	s.reply(t, resp)
 }
 
-func (s *step) classicJoin(g *group, client Client, r *kmsg.JoinGroupRequest, resp *kmsg.JoinGroupResponse) *refusal {
+func (s consumerStep) classicJoin(g *group, client Client, r *kmsg.JoinGroupRequest, resp *kmsg.JoinGroupResponse) *refusal {
 	c := g.consumer
 	if s.m.cfg.ConsumerMigrationPolicy == "disabled" {
 		return refuse(protocol.InconsistentGroupProtocol, "Cannot join the consumer group %s with the classic protocol because the group migration is disabled.", c.id)
 	}
-	o := &change{step: s, client: client, c: c}
+	o := &change{consumerStep: s, client: client}
 	memberID, unknown := r.MemberID, r.MemberID == ""
 	if unknown {
 		memberID = client.NewID
@@ -52,7 +52,7 @@ func (s *step) classicJoin(g *group, client Client, r *kmsg.JoinGroupRequest, re
 		return err
 	}
 	there := c.staticMember(r.InstanceID)
-	down := there != nil && s.mayDowngradeFor(c, there)
+	down := there != nil && o.mayDowngradeFor(there)
 	sub, ok := decodeSubscription(r.Protocols[0].Metadata)
 	if !ok {
 		return refuse(protocol.InconsistentGroupProtocol, "Malformed embedded consumer protocol in subscription deserialization.")
@@ -73,7 +73,7 @@ func (s *step) classicJoin(g *group, client Client, r *kmsg.JoinGroupRequest, re
 		epoch, target := o.assign()
 		o.reconcile(epoch, target, owned, true)
 		o.done()
-		s.armClassicJoin(c, o.next, r)
+		o.armClassicJoin(o.next, r)
 	}
 	answerJoin(resp, o.next)
 	return nil
@@ -89,7 +89,8 @@ func consumerJoinError(r *kmsg.JoinGroupRequest, memberID string, code protocol.
 }
 
 // armClassicJoin: the member has joined, and must send SyncGroup next.
-func (s *step) armClassicJoin(c *consumerGroup, m *consumerMember, r *kmsg.JoinGroupRequest) {
+func (s consumerStep) armClassicJoin(m *consumerMember, r *kmsg.JoinGroupRequest) {
+	c := s.c
 	delete(c.joinTimers, m.id)
 	s.cancel(timer(timerConsumerJoin, c.id, m.id))
 	s.arm(timer(timerConsumerSession, c.id, m.id), s.now+int64(r.SessionTimeoutMillis))
@@ -131,7 +132,7 @@ func updateFromJoin(v *consumerMemberValue, client Client, r *kmsg.JoinGroupRequ
 }
 
 // ownedOfNames is what a member says it has, without topics that are gone.
-func (s *step) ownedOfNames(list []kmsg.ConsumerMemberMetadataOwnedPartition) []topicPartitions {
+func (s consumerStep) ownedOfNames(list []kmsg.ConsumerMemberMetadataOwnedPartition) []topicPartitions {
 	var out []topicPartitions
 	for _, tp := range list {
 		if id, ok := s.m.md.TopicID(tp.Topic); ok {
@@ -164,19 +165,20 @@ func (s *step) consumerClassicSync(g *group, t coordinator.Token, r *kmsg.SyncGr
 	resp := kmsg.NewPtrSyncGroupResponse()
 	resp.Version = r.Version
 	c := g.consumer
+	cs := s.consumer(c)
 	m, code := c.classicMember(r.MemberID, r.InstanceID, r.Generation)
 	switch {
 	case code != protocol.None:
 	case r.ProtocolType != nil && *r.ProtocolType != "consumer", r.Protocol != nil && *r.Protocol != m.classic.protocols[0].name:
 		code = protocol.InconsistentGroupProtocol
 	case c.assignmentEpoch > m.epoch && m.state != memberUnrevoked:
-		s.armJoin(c, m)
+		cs.armJoin(m)
 		code = protocol.RebalanceInProgress
 	default:
 		s.cancel(timer(timerConsumerSync, c.id, m.id))
 		s.arm(timer(timerConsumerSession, c.id, m.id), s.now+int64(m.classic.sessionMs))
 		resp.ProtocolType, resp.Protocol = r.ProtocolType, r.Protocol
-		resp.MemberAssignment = s.encodeAssignment(m.assigned, subscriptionVersion(m.classic.protocols[0].metadata))
+		resp.MemberAssignment = cs.encodeAssignment(m.assigned, subscriptionVersion(m.classic.protocols[0].metadata))
 	}
 	resp.ErrorCode = int16(code)
 	s.reply(t, resp)
@@ -190,7 +192,7 @@ func (s *step) consumerClassicHeartbeat(g *group, t coordinator.Token, r *kmsg.H
 	if code == protocol.None {
 		s.arm(timer(timerConsumerSession, c.id, m.id), s.now+int64(m.classic.sessionMs))
 		if m.epoch < c.assignmentEpoch || m.state == memberUnrevoked || m.state == memberUnreleased && !c.waits(m) {
-			s.armJoin(c, m)
+			s.consumer(c).armJoin(m)
 			code = protocol.RebalanceInProgress
 		}
 	}
@@ -233,7 +235,7 @@ func (s *step) consumerClassicLeave(g *group, t coordinator.Token, r *kmsg.Leave
 		answer.MemberID, answer.InstanceID, answer.ErrorCode = who.MemberID, who.InstanceID, int16(code)
 		resp.Members = append(resp.Members, answer)
 	}
-	s.fence(g, gone)
+	s.consumer(c).fence(g, gone)
 	s.reply(t, resp)
 }
 
@@ -282,7 +284,7 @@ func knownVersion(b []byte, highest int16) ([]byte, bool) {
 }
 
 // encodeAssignment is the embedded form of partitions, without topics that are gone.
-func (s *step) encodeAssignment(list []topicPartitions, version int16) []byte {
+func (s consumerStep) encodeAssignment(list []topicPartitions, version int16) []byte {
 	v := kmsg.ConsumerMemberAssignment{Version: min(version, maxAssignmentVersion)}
 	for _, tp := range list {
 		if name, ok := s.m.md.TopicName(tp.topic); ok {

@@ -26,16 +26,17 @@ func (m *Machine) ConsumerGroupDescribe(now int64, t coordinator.Token, id strin
 	default:
 		c := g.consumer
 		resp.State, resp.Epoch, resp.AssignmentEpoch = c.stateName(), c.epoch, c.assignmentEpoch
-		resp.AssignorName = s.preferred(c.votes)
+		cs := s.consumer(c)
+		resp.AssignorName = cs.preferred(c.votes)
 		for _, member := range c.members {
-			resp.Members = append(resp.Members, s.describeMember(c, member))
+			resp.Members = append(resp.Members, cs.describeMember(member))
 		}
 	}
 	s.reply(t, &resp)
 	return s.e
 }
 
-func (s *step) describeMember(c *consumerGroup, m *consumerMember) kmsg.ConsumerGroupDescribeResponseGroupMember {
+func (s consumerStep) describeMember(m *consumerMember) kmsg.ConsumerGroupDescribeResponseGroupMember {
 	d := kmsg.NewConsumerGroupDescribeResponseGroupMember()
 	d.MemberID, d.InstanceID, d.RackID, d.MemberEpoch = m.id, m.instanceID, m.rackID, m.epoch
 	d.ClientID, d.ClientHost = m.clientID, m.clientHost
@@ -53,11 +54,11 @@ func (s *step) describeMember(c *consumerGroup, m *consumerMember) kmsg.Consumer
 	}
 	slices.SortStableFunc(all, compareOwned)
 	d.Assignment = s.describeAssignment(gather(all))
-	d.TargetAssignment = s.describeAssignment(fromAssignment(c.targets[m.id]))
+	d.TargetAssignment = s.describeAssignment(fromAssignment(s.c.targets[m.id]))
 	return d
 }
 
-func (s *step) describeAssignment(list []topicPartitions) kmsg.Assignment {
+func (s consumerStep) describeAssignment(list []topicPartitions) kmsg.Assignment {
 	var a kmsg.Assignment
 	for _, tp := range list {
 		if name, ok := s.m.md.TopicName(tp.topic); ok {

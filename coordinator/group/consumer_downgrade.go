@@ -1,7 +1,8 @@
 package group
 
 // mayDowngrade says whether the group becomes a classic one when these members are gone: the rest speak the classic protocol.
-func (s *step) mayDowngrade(c *consumerGroup, gone []*consumerMember) bool {
+func (s consumerStep) mayDowngrade(gone []*consumerMember) bool {
+	c := s.c
 	classic, left := c.classicMembers, len(c.members)-len(gone)
 	for _, m := range gone {
 		if m.classic != nil {
@@ -12,11 +13,12 @@ func (s *step) mayDowngrade(c *consumerGroup, gone []*consumerMember) bool {
 }
 
 // mayDowngradeFor is the same when a classic member takes the place of a static one.
-func (s *step) mayDowngradeFor(c *consumerGroup, replaced *consumerMember) bool {
+func (s consumerStep) mayDowngradeFor(replaced *consumerMember) bool {
+	c := s.c
 	return c.classicMembers == len(c.members)-1 && replaced.classic == nil && s.downgrades() && len(c.members) <= int(s.m.cfg.MaxSize)
 }
 
-func (s *step) downgrades() bool {
+func (s consumerStep) downgrades() bool {
 	policy := s.m.cfg.ConsumerMigrationPolicy
 	return policy == "bidirectional" || policy == "downgrade"
 }
@@ -24,8 +26,8 @@ func (s *step) downgrades() bool {
 // downgrade makes a classic group of a consumer group, without the members that are gone. joining takes the place of a static member that has its
 // instance id. The generation is the group's epoch and assignments are the targets, so that members need not
 // join again unless rebalance says so.
-func (s *step) downgrade(g *group, gone []*consumerMember, joining *consumerMember, rebalance bool) {
-	c := g.consumer
+func (s consumerStep) downgrade(g *group, gone []*consumerMember, joining *consumerMember, rebalance bool) {
+	c := s.c
 	to := newClassicGroup(c.id, s.now)
 	to.state, to.generation = stateStable, c.epoch
 	targetOf := map[string]string{}
@@ -42,7 +44,7 @@ func (s *step) downgrade(g *group, gone []*consumerMember, joining *consumerMemb
 		c.end(s, "", "")
 	}
 	for _, m := range c.members {
-		s.cancelMember(c, m.id)
+		s.cancelMember(m.id)
 		if !left[m.id] {
 			to.add(m.toClassic(), consumerType)
 			targetOf[m.id] = m.id

@@ -52,7 +52,7 @@ func (s *step) consumerHeartbeat(c Client, r *kmsg.ConsumerGroupHeartbeatRequest
 	if r.MemberEpoch < 0 {
 		return s.consumerLeave(r)
 	}
-	o := &change{step: s, client: c}
+	o := &change{consumerStep: s.consumer(nil), client: c}
 	if err := o.openGroup(r.Group, r.MemberEpoch == epochJoin); err != nil {
 		return nil, err
 	}

@@ -31,10 +31,11 @@ func (s *step) consumerLeave(r *kmsg.ConsumerGroupHeartbeatRequest) (*kmsg.Consu
 	case r.InstanceID != nil && m.id != r.MemberID:
 		return nil, fenced(m, r.MemberID, *r.InstanceID)
 	}
+	cs := s.consumer(c)
 	resp := newHeartbeatResponse(r)
 	resp.MemberID, resp.MemberEpoch = &r.MemberID, r.MemberEpoch
 	if r.InstanceID == nil || r.MemberEpoch != epochStaticLeave {
-		s.fence(g, []*consumerMember{m})
+		cs.fence(g, []*consumerMember{m})
 		return resp, nil
 	}
 	// It keeps its partitions, and its session timer. Whatever epoch comes back may commit them.
@@ -44,20 +45,21 @@ func (s *step) consumerLeave(r *kmsg.ConsumerGroupHeartbeatRequest) (*kmsg.Consu
 	for i, tp := range m.assigned {
 		away.assigned[i] = topicPartitions{tp.topic, tp.partitions, make([]int32, len(tp.epochs))}
 	}
-	s.appendMember(typeConsumerCurrent, c.id, m.id, away)
+	cs.appendMember(typeConsumerCurrent, m.id, away)
 	return resp, nil
 }
 
 // remove takes a member's records away.
-func (s *step) remove(c *consumerGroup, id string) {
-	s.appendMember(typeConsumerCurrent, c.id, id, nil)
-	s.appendMember(typeConsumerTargetMember, c.id, id, nil)
-	s.appendMember(typeConsumerMember, c.id, id, nil)
-	s.cancelMember(c, id)
+func (s consumerStep) remove(id string) {
+	s.appendMember(typeConsumerCurrent, id, nil)
+	s.appendMember(typeConsumerTargetMember, id, nil)
+	s.appendMember(typeConsumerMember, id, nil)
+	s.cancelMember(id)
 }
 
 // cancelMember cancels all timers of a member.
-func (s *step) cancelMember(c *consumerGroup, id string) {
+func (s consumerStep) cancelMember(id string) {
+	c := s.c
 	for _, kind := range [4]uint8{timerConsumerSession, timerConsumerRebalance, timerConsumerSync, timerConsumerJoin} {
 		s.cancel(timer(kind, c.id, id))
 	}
@@ -66,19 +68,19 @@ func (s *step) cancelMember(c *consumerGroup, id string) {
 
 // fence removes members, for whatever reason, and lets the others share what they had. If all others speak the classic protocol, the group becomes
 // a classic one.
-func (s *step) fence(g *group, gone []*consumerMember) {
+func (s consumerStep) fence(g *group, gone []*consumerMember) {
 	if len(gone) == 0 {
 		return
 	}
-	c := g.consumer
-	if s.mayDowngrade(c, gone) {
+	c := s.c
+	if s.mayDowngrade(gone) {
 		s.downgrade(g, gone, nil, true)
 		return
 	}
 	topics := maps.Clone(c.topics)
 	regexes := map[string]int32{}
 	for _, m := range gone {
-		s.remove(c, m.id)
+		s.remove(m.id)
 		addNames(topics, m.topics, -1)
 		if *m.regex != "" {
 			regexes[*m.regex]++
@@ -86,13 +88,13 @@ func (s *step) fence(g *group, gone []*consumerMember) {
 	}
 	for _, regex := range sortedKeys(regexes) {
 		if c.regexes[regex] == regexes[regex] {
-			s.appendMember(typeConsumerRegex, c.id, regex, nil)
+			s.appendMember(typeConsumerRegex, regex, nil)
 			addRegexes(topics, c.resolved[regex].topics, -1)
 		}
 	}
-	s.appendConsumer(typeConsumerMetadata, c.id, &consumerMetadataValue{c.epoch + 1, s.m.metadataHash(topics)})
+	s.appendConsumer(typeConsumerMetadata, &consumerMetadataValue{c.epoch + 1, s.m.metadataHash(topics)})
 	if len(gone) == len(c.members) {
-		s.appendConsumer(typeConsumerTarget, c.id, &consumerTargetValue{epoch: c.epoch + 1})
+		s.appendConsumer(typeConsumerTarget, &consumerTargetValue{epoch: c.epoch + 1})
 	}
 }
 
@@ -100,7 +102,7 @@ func (s *step) fence(g *group, gone []*consumerMember) {
 func (s *step) consumerExpired(g *group, k coordinator.TimerKey) {
 	c := g.consumer
 	if k.Kind == timerConsumerRegex {
-		s.resolveRegexes(c)
+		s.consumer(c).resolveRegexes()
 		return
 	}
 	if k.Kind == timerConsumerJoin {
@@ -110,7 +112,7 @@ func (s *step) consumerExpired(g *group, k coordinator.TimerKey) {
 	if m == nil || k.Kind == timerConsumerRebalance && (m.state != memberUnrevoked || m.epoch < 0) {
 		return
 	}
-	s.fence(g, []*consumerMember{m})
+	s.consumer(c).fence(g, []*consumerMember{m})
 }
 
 // loadConsumer gives every member a whole session, and those that revoke a whole rebalance timeout.
@@ -125,7 +127,8 @@ func (s *step) loadConsumer(g *group) {
 }
 
 // armJoin gives a classic member time to join again, unless it has it already.
-func (s *step) armJoin(c *consumerGroup, m *consumerMember) {
+func (s consumerStep) armJoin(m *consumerMember) {
+	c := s.c
 	if _, set := c.joinTimers[m.id]; set {
 		return
 	}

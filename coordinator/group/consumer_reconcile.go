@@ -22,7 +22,7 @@ func (o *change) reconcile(epoch int32, target assignor.Assignment, owned []topi
 		return
 	}
 	o.next = next
-	o.appendMember(typeConsumerCurrent, o.c.id, next.id, next.current())
+	o.appendMember(typeConsumerCurrent, next.id, next.current())
 	if next.classic != nil {
 		return
 	}

@@ -36,7 +36,7 @@ func (o *change) updateRegex() (regexChange, *refusal) {
 	if before != after {
 		status = regexNew
 		if before != "" && c.regexes[before] == 1 {
-			o.appendMember(typeConsumerRegex, c.id, before, nil)
+			o.appendMember(typeConsumerRegex, before, nil)
 		}
 		_, resolved := c.resolved[after]
 		switch {
@@ -81,7 +81,8 @@ func (c *consumerGroup) lastResolved() (version, when int64) {
 }
 
 // resolveRegexes looks up what the group's expressions match now. If that is something else, the group gets a new epoch.
-func (s *step) resolveRegexes(c *consumerGroup) {
+func (s consumerStep) resolveRegexes() {
+	c := s.c
 	c.resolving = false
 	topics, bump := maps.Clone(c.topics), false
 	for _, regex := range sortedKeys(c.regexes) {
@@ -92,14 +93,14 @@ func (s *step) resolveRegexes(c *consumerGroup) {
 			addRegexes(topics, old, -1)
 			addRegexes(topics, v.topics, 1)
 		}
-		s.appendMember(typeConsumerRegex, c.id, regex, &v)
+		s.appendMember(typeConsumerRegex, regex, &v)
 	}
 	if len(s.e.Records) == 0 {
 		return
 	}
 	hash := s.m.metadataHash(topics)
 	if bump || hash != c.metadataHash {
-		s.appendConsumer(typeConsumerMetadata, c.id, &consumerMetadataValue{c.epoch + 1, hash})
+		s.appendConsumer(typeConsumerMetadata, &consumerMetadataValue{c.epoch + 1, hash})
 		c.checked = s.m.md.Version()
 	}
 }

@@ -9,23 +9,31 @@ import (
 	"weir/protocol"
 )
 
+// consumerStep is a step on a consumer group.
+type consumerStep struct {
+	*step
+	c *consumerGroup
+}
+
+func (s *step) consumer(c *consumerGroup) consumerStep { return consumerStep{s, c} }
+
 type valueEncoder interface{ append([]byte) []byte }
 
 // appendConsumer appends a record of the group; v nil is a tombstone.
-func (s *step) appendConsumer(kind int16, group string, v valueEncoder) {
+func (s consumerStep) appendConsumer(kind int16, v valueEncoder) {
 	from := len(s.buf)
-	s.buf = appendGroupKey(s.buf, kind, group)
+	s.buf = appendGroupKey(s.buf, kind, s.c.id)
 	s.appendValue(from, v)
 }
 
 // appendMember appends a record of a member, or of a regular expression.
-func (s *step) appendMember(kind int16, group, member string, v valueEncoder) {
+func (s consumerStep) appendMember(kind int16, member string, v valueEncoder) {
 	from := len(s.buf)
-	s.buf = appendMemberKey(s.buf, kind, group, member)
+	s.buf = appendMemberKey(s.buf, kind, s.c.id, member)
 	s.appendValue(from, v)
 }
 
-func (s *step) appendValue(from int, v valueEncoder) {
+func (s consumerStep) appendValue(from int, v valueEncoder) {
 	if v == nil {
 		s.tombstone(from)
 		return
@@ -60,6 +68,7 @@ func (m *Machine) replayConsumer(k *recordKey, value []byte) error {
 
 // decodeConsumer decodes a value. Nothing is changed before all of it is understood.
 func decodeConsumer(k *recordKey, value []byte) (apply func(*consumerGroup), err error) {
+	id := string(k.member)
 	switch k.kind {
 	case typeConsumerMetadata:
 		var v consumerMetadataValue
@@ -70,7 +79,7 @@ func decodeConsumer(k *recordKey, value []byte) (apply func(*consumerGroup), err
 	case typeConsumerMember:
 		var v consumerMemberValue
 		err = v.decode(value)
-		apply = func(c *consumerGroup) { c.replayMember(string(k.member), &v) }
+		apply = func(c *consumerGroup) { c.replayMember(id, &v) }
 	case typeConsumerTarget:
 		var v consumerTargetValue
 		err = v.decode(value)
@@ -78,17 +87,17 @@ func decodeConsumer(k *recordKey, value []byte) (apply func(*consumerGroup), err
 	case typeConsumerTargetMember:
 		var v consumerTargetMemberValue
 		err = v.decode(value)
-		apply = func(c *consumerGroup) { c.targets[string(k.member)] = toAssignment(v.partitions) }
+		apply = func(c *consumerGroup) { c.targets[id] = toAssignment(v.partitions) }
 	case typeConsumerCurrent:
 		var v consumerCurrentValue
 		err = v.decode(value)
-		apply = func(c *consumerGroup) { c.replayCurrent(string(k.member), &v) }
+		apply = func(c *consumerGroup) { c.replayCurrent(id, &v) }
 	case typeConsumerRegex:
 		var v consumerRegexValue
 		err = v.decode(value)
 		slices.Sort(v.topics)
 		apply = func(c *consumerGroup) {
-			c.setResolved(string(k.member), &resolvedRegex{slices.Compact(v.topics), v.version, v.timestamp})
+			c.setResolved(id, &resolvedRegex{slices.Compact(v.topics), v.version, v.timestamp})
 		}
 	default:
 		err = errUnknown

@@ -118,7 +118,7 @@ func (s *consumerScript) classicAnswer(key string, resp any) string {
 		c.owned = nil
 		for _, t := range a.Topics {
 			out += fmt.Sprintf(" %s%v", t.Topic, t.Partitions)
-			c.owned = append(c.owned, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: t.Topic, Partitions: t.Partitions})
+			c.owned = append(c.owned, kmsg.ConsumerMemberMetadataOwnedPartition(t))
 		}
 		return "reads:" + out + "\n"
 	case *kmsg.HeartbeatResponse:

@@ -40,7 +40,7 @@ func (o *change) upgrade(g *group) *refusal {
 	c.metadataHash = o.m.metadataHash(c.topics)
 	o.c, o.from = c, from
 	o.endClassic(g.id)
-	o.appendGroup(c)
+	o.appendGroup()
 	for _, m := range c.members {
 		o.arm(timer(timerConsumerSession, c.id, m.id), o.now+int64(m.classic.sessionMs))
 	}
@@ -48,7 +48,7 @@ func (o *change) upgrade(g *group) *refusal {
 }
 
 // fromClassic makes a member of a classic one. custom says that its assignor gave it data that would be lost.
-func (s *step) fromClassic(m *classicMember, from *classicGroup) (out *consumerMember, custom, ok bool) {
+func (s consumerStep) fromClassic(m *classicMember, from *classicGroup) (out *consumerMember, custom, ok bool) {
 	out = newConsumerMember(m.id)
 	out.epoch, out.previousEpoch = from.generation, from.generation
 	if len(m.assignment) > 0 {
@@ -81,17 +81,18 @@ func (s *step) fromClassic(m *classicMember, from *classicGroup) (out *consumerM
 }
 
 // appendGroup appends all records of a group.
-func (s *step) appendGroup(c *consumerGroup) {
+func (s consumerStep) appendGroup() {
+	c := s.c
 	for _, m := range c.members {
-		s.appendMember(typeConsumerMember, c.id, m.id, &m.consumerMemberValue)
+		s.appendMember(typeConsumerMember, m.id, &m.consumerMemberValue)
 	}
-	s.appendConsumer(typeConsumerMetadata, c.id, &consumerMetadataValue{c.epoch, c.metadataHash})
+	s.appendConsumer(typeConsumerMetadata, &consumerMetadataValue{c.epoch, c.metadataHash})
 	for _, m := range c.members {
-		s.appendMember(typeConsumerTargetMember, c.id, m.id, &consumerTargetMemberValue{fromAssignment(c.targets[m.id])})
+		s.appendMember(typeConsumerTargetMember, m.id, &consumerTargetMemberValue{fromAssignment(c.targets[m.id])})
 	}
-	s.appendConsumer(typeConsumerTarget, c.id, &consumerTargetValue{c.assignmentEpoch, c.assignedAt})
+	s.appendConsumer(typeConsumerTarget, &consumerTargetValue{c.assignmentEpoch, c.assignedAt})
 	for _, m := range c.members {
-		s.appendMember(typeConsumerCurrent, c.id, m.id, m.current())
+		s.appendMember(typeConsumerCurrent, m.id, m.current())
 	}
 }
 

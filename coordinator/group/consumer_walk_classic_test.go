@@ -10,7 +10,7 @@ import (
 )
 
 // actClassic is what a client of the classic protocol does next: it joins, or syncs, or heartbeats.
-func (w *consumerWalk) actClassic(c *walkClient, lost bool) {
+func (w *consumerWalk) actClassic(c *consumerClient, lost bool) {
 	if c.joining {
 		return
 	}
@@ -32,7 +32,7 @@ func (w *consumerWalk) actClassic(c *walkClient, lost bool) {
 	}
 }
 
-func (w *consumerWalk) joinClassic(c *walkClient, lost bool) {
+func (w *consumerWalk) joinClassic(c *consumerClient, lost bool) {
 	if g := w.consumer(); c.eager || c.epoch == 0 || g != nil && g.member(c.id) == nil {
 		// Eager clients stop reading first. Who is no member any more has lost all it had: it would hear so with the next heartbeat.
 		c.reads = map[partitionID]bool{}
@@ -64,7 +64,7 @@ func describeInt(n int) string {
 }
 
 // answered: no answer yet is one that comes later, lost or not.
-func (w *consumerWalk) answered(c *walkClient, resp any, lost bool) {
+func (w *consumerWalk) answered(c *consumerClient, resp any, lost bool) {
 	switch {
 	case resp == nil:
 		c.joining = true
@@ -74,7 +74,7 @@ func (w *consumerWalk) answered(c *walkClient, resp any, lost bool) {
 }
 
 // syncClassic asks for the assignment. The leader of a classic group deals out all partitions of its topics, one after another.
-func (w *consumerWalk) syncClassic(c *walkClient, lost bool) {
+func (w *consumerWalk) syncClassic(c *consumerClient, lost bool) {
 	r := kmsg.NewPtrSyncGroupRequest()
 	r.Version, r.Group, r.MemberID, r.InstanceID, r.Generation = 5, "g", c.id, c.instance, c.epoch
 	if len(c.leader) > 0 {
@@ -95,7 +95,7 @@ func (w *consumerWalk) syncClassic(c *walkClient, lost bool) {
 	w.answered(c, resp, lost)
 }
 
-func (w *consumerWalk) classicAnswer(c *walkClient, resp any) {
+func (w *consumerWalk) classicAnswer(c *consumerClient, resp any) {
 	var code protocol.Code
 	switch r := resp.(type) {
 	case *kmsg.JoinGroupResponse:
@@ -140,7 +140,7 @@ func (w *consumerWalk) classicAnswer(c *walkClient, resp any) {
 }
 
 // assigned takes over an assignment. Cooperative clients that lose something join again once they have stopped reading it.
-func (w *consumerWalk) assigned(c *walkClient, b []byte) {
+func (w *consumerWalk) assigned(c *consumerClient, b []byte) {
 	before := c.reads
 	c.reads, c.synced = map[partitionID]bool{}, true
 	a, ok := decodeAssignment(b)
