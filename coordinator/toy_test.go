@@ -111,12 +111,6 @@ func (m *toy) wakeAll(now int64, word string) Effects {
 	return *e
 }
 
-func wake(m *toy, now int64, t Token) Effects {
-	m.wakeAll(now, "woken")
-	m.step.Replies = append(m.step.Replies, Reply{t, "woke"})
-	return m.step
-}
-
 func setTimer(name string, after int64) Operation[*toy] {
 	return func(m *toy, now int64, t Token) Effects {
 		e := m.begin()
