@@ -43,6 +43,7 @@ type Broker struct {
 	dirs      []*dir
 	node      *raft.Node
 	replicas  *replica.Manager
+	groups    *groups
 	server    *server
 	membering *lifecycle
 	placed    *placements
@@ -75,6 +76,8 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.node.Subscribe(b.replicas.Apply)
+	b.groups = b.newGroups()
+	b.node.Subscribe(b.groups.apply)
 	if err := b.register(ctx); err != nil {
 		return nil, err
 	}
@@ -174,6 +177,9 @@ func (b *Broker) stop() error {
 	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
+	}
+	if b.groups != nil {
+		b.groups.close()
 	}
 	if b.replicas != nil {
 		errs = append(errs, b.replicas.Close())

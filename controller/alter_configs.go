@@ -183,7 +183,7 @@ func (e *configEdit) check() outcome {
 	if len(null) > 0 {
 		return bad("Null value not supported for : " + strings.Join(null, ", "))
 	}
-	if e.resource.Type != TopicConfig && e.resource.Type != BrokerConfig {
+	if t := e.resource.Type; t != TopicConfig && t != BrokerConfig && t != GroupConfig {
 		return bad("Unknown resource type " + strconv.Itoa(int(e.resource.Type)))
 	}
 	for _, change := range e.changes {
@@ -203,8 +203,11 @@ func (e *configEdit) apply(change configChange, old string, had bool) (*string, 
 		return nil, outcome{}
 	}
 	scope := config.BrokerScope
-	if e.resource.Type == TopicConfig {
+	switch e.resource.Type {
+	case TopicConfig:
 		scope = config.TopicScope
+	case GroupConfig:
+		scope = config.GroupScope
 	}
 	s := config.Lookup(scope, change.name)
 	if s == nil || s.Type != config.List {
@@ -250,6 +253,13 @@ func (c *Controller) checkSettings(m *Image, r Resource, set map[string]string) 
 		return settingOutcome(c.layers(m, set).CheckTopicSet())
 	}
 	l := c.layers(m, nil)
+	if r.Type == GroupConfig {
+		if r.Name == "" {
+			return outcome{protocol.InvalidRequest, "Default group resources are not allowed."}
+		}
+		l.Group = set
+		return settingOutcome(l.CheckGroupSet())
+	}
 	if r.Name == "" {
 		l.Cluster, l.Broker = set, nil
 		return settingOutcome(l.CheckBrokerSet(true))

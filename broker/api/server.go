@@ -22,12 +22,14 @@ type Server struct {
 	Image      func() *controller.Image // the newest published image; never nil
 	Controller Controller
 	Replicas   Replicas
+	Groups     Groups
 	Sessions   *fetch.Cache // of incremental fetches
 
 	FetchMaxBytes int32 // fetch.max.bytes
 
 	Authorizer Authorizer
 	Now        func() time.Time
+	NewID      func() protocol.UUID // a random one
 	Log        *slog.Logger
 
 	Config   *config.Static // what the broker was started with; nil: all defaults

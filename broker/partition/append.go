@@ -12,6 +12,8 @@ type Append struct {
 	Set      record.Set
 	Acks     int16
 	Verified bool // the transaction coordinator knows of this partition (KIP-890)
+	// Coordinator says that the broker itself appends: producers' sequence numbers are not looked at, their epochs are.
+	Coordinator bool
 }
 
 // Appended is what became of an Append.
@@ -50,7 +52,13 @@ func (p *Partition) AppendAsLeader(nowMs int64, a *Append, r *Appended, e *Effec
 		}
 		return
 	}
-	dup, code := p.producers.checkSet(a.Records, a.Verified)
+	var dup *seqBatch
+	var code protocol.Code
+	if a.Coordinator {
+		code = p.producers.checkEpoch(record.Batch(a.Records))
+	} else {
+		dup, code = p.producers.checkSet(a.Records, a.Verified)
+	}
 	if code != protocol.None {
 		r.Code, r.LogStart = code, p.log.Start()
 		return

@@ -171,6 +171,14 @@ func (t *producers) check(b record.Batch, verified bool) (dup *seqBatch, code pr
 	return nil, protocol.None
 }
 
+// checkEpoch is check for a batch of a coordinator.
+func (t *producers) checkEpoch(b record.Batch) protocol.Code {
+	if p := t.byID[b.ProducerID()]; p != nil && b.ProducerEpoch() < p.epoch {
+		return protocol.InvalidProducerEpoch
+	}
+	return protocol.None
+}
+
 // checkSet is check for a record set. A client's one with a producer id is one batch; record.Validate sees to it.
 func (t *producers) checkSet(recs []byte, verified bool) (*seqBatch, protocol.Code) {
 	first := record.Batch(recs)

@@ -27,6 +27,7 @@ type AppendRequest struct {
 	Acks          int16 // 0, 1, -1
 	Transactional bool  // the request names a transactional id
 	InternalOK    bool  // the client may write to internal topics: its client id is __admin_client
+	Coordinator   bool  // the broker itself appends: to internal topics too, markers, and producer ids without sequence numbers
 	Records       []byte
 }
 

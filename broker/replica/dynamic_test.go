@@ -14,19 +14,20 @@ import (
 
 // elsewhere are the dynamic settings of brokers that are acted on, and no topic's, with the test that sees it.
 var elsewhere = map[string]string{
-	"listener.security.protocol.map":      "broker: protocols of listeners stay as they are until the next start",
-	"listeners":                           "broker TestMessageSizeIsDynamic: refused",
-	"log.cleaner.backoff.ms":              "TestCleanerIsDynamic",
-	"log.cleaner.dedupe.buffer.size":      "TestCleanerIsDynamic",
-	"log.cleaner.io.buffer.load.factor":   "TestCleanerIsDynamic",
-	"log.cleaner.io.buffer.size":          "TestCleanerIsDynamic",
-	"log.cleaner.io.max.bytes.per.second": "TestCleanerIsDynamic",
-	"log.cleaner.threads":                 "TestCleanerIsDynamic",
-	"max.connection.creation.rate":        "broker TestCreationRate",
-	"max.connections":                     "broker TestFewerConnections",
-	"max.connections.per.ip":              "broker TestConnectionLimitsAreDynamic",
-	"max.connections.per.ip.overrides":    "broker TestConnectionLimitsAreDynamic",
-	"producer.id.expiration.ms":           "TestProducerExpiryIsDynamic",
+	"group.consumer.assignment.interval.ms": "broker TestGroupSettingsAreDynamic",
+	"listener.security.protocol.map":        "broker: protocols of listeners stay as they are until the next start",
+	"listeners":                             "broker TestMessageSizeIsDynamic: refused",
+	"log.cleaner.backoff.ms":                "TestCleanerIsDynamic",
+	"log.cleaner.dedupe.buffer.size":        "TestCleanerIsDynamic",
+	"log.cleaner.io.buffer.load.factor":     "TestCleanerIsDynamic",
+	"log.cleaner.io.buffer.size":            "TestCleanerIsDynamic",
+	"log.cleaner.io.max.bytes.per.second":   "TestCleanerIsDynamic",
+	"log.cleaner.threads":                   "TestCleanerIsDynamic",
+	"max.connection.creation.rate":          "broker TestCreationRate",
+	"max.connections":                       "broker TestFewerConnections",
+	"max.connections.per.ip":                "broker TestConnectionLimitsAreDynamic",
+	"max.connections.per.ip.overrides":      "broker TestConnectionLimitsAreDynamic",
+	"producer.id.expiration.ms":             "TestProducerExpiryIsDynamic",
 }
 
 // Every dynamic setting of brokers that topics inherit reaches a partition that is in use at once: the static one, over it the cluster's,

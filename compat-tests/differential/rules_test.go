@@ -29,6 +29,14 @@ var free = []struct {
 	{"InitProducerID.ProducerID", "given out in each cluster's own order", sameSign},
 	{"Produce.Topics[*].Partitions[*].LogAppendTime", "the time, or -1", sameSign},
 	{"ListOffsets.Topics[*].Partitions[*].Timestamp", "the broker's time in topics with LogAppendTime; compared by the batches", sameSign},
+	{"FindCoordinator.*Host", "an address", bothOrNeither},
+	{"FindCoordinator.*Port", "an address", sameSign},
+	{"JoinGroup.MemberID", "a random name", bothOrNeither},
+	{"JoinGroup.LeaderID", "a random name", bothOrNeither},
+	{"JoinGroup.Members[*].MemberID", "a random name", bothOrNeither},
+	{"DescribeGroups.Groups[*].Members[*].MemberID", "a random name", bothOrNeither},
+	{"LeaveGroup.Members[*].MemberID", "a random name", bothOrNeither},
+	{"ConsumerGroupHeartbeat.MemberID", "a random name", bothOrNeither},
 	{"DescribeLogDirs.Dirs[*].Dir", "a path", nil},
 	{"DescribeLogDirs.Dirs[*].TotalBytes", "the size of a disk", sameSign},
 	{"DescribeLogDirs.Dirs[*].UsableBytes", "the space of a disk", sameSign},
@@ -149,7 +157,7 @@ func init() {
 const apiVersions = 18
 
 // mustServe are the keys that have to be in ApiVersions whatever else is still missing.
-var mustServe = []int16{0, 1, 2, 3, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 44, 60, 75}
+var mustServe = []int16{0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 60, 68, 69, 74, 75}
 
 var apiKey = regexp.MustCompile(`^ApiVersions\.ApiKeys(\[(\d+)\](\..*)?)?$`)
 
