@@ -3,34 +3,50 @@ package broker
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"weir/protocol"
 )
 
 // errMemory closes a connection whose frame found no memory in time.
 var errMemory = errors.New("too many bytes of requests in flight")
 
-// memory bounds the bytes that all connections together hold for frames that are larger than freeBytes.
+// memory bounds the bytes that all connections together hold for frames that are larger than freeBytes, and for what requests
+// decode to.
 //
-// There are two bounds. What has been promised to a frame by its length but has not arrived costs a client nothing, so little of
+// A frame has two bounds. What has been promised to a frame by its length but has not arrived costs a client nothing, so little of
 // it is given ahead (ahead); beyond that a frame's buffer grows only as its bytes come in. What has arrived is real work of the
 // client, and is bounded by total: a frame that would pass it waits for others to finish, and after waitForMemory gives up.
+//
+// What a request decodes to can be many times its frame, and has a bound of its own (decoded), for who holds some of it waits for
+// nobody's bytes and will soon give it back: so a request that waits for it with its frame in memory cannot wait for itself.
+//
+// What is queued behind responses that are not ready has a bound as well (queued). Beyond it each connection has one request in the
+// works, and its further ones are not read.
 type memory struct {
-	mu           sync.Mutex
-	total, ahead int64 // what is left of both
-	waiting      int
-	freed        chan struct{}
+	queued                atomic.Int64 // what is left of it; below 0 where it was passed
+	mu                    sync.Mutex
+	total, ahead, decoded int64 // what is left of each
+	waiting               int
+	freed                 chan struct{}
 }
 
 const (
 	wakeBytes     = 1 << 10 // what a connection that has just woken up gets
 	freeBytes     = 16 << 10
+	slowBytes     = 4 << 10 // what a frame gets whose bytes are slow to come, without a promise
 	aheadBytes    = 32 << 20
 	newcomerBytes = 4 << 20 // of aheadBytes: what clients get that have not yet sent a frame of such a size
+	decodedBytes  = 4 * protocol.MaxDecoded
+	queuedBytes   = 8 << 20
 	waitForMemory = 10 * time.Second
 )
 
 func newMemory(total int64) *memory {
-	return &memory{total: total, ahead: aheadBytes, freed: make(chan struct{})}
+	m := &memory{total: total, ahead: aheadBytes, decoded: decodedBytes, freed: make(chan struct{})}
+	m.queued.Store(queuedBytes)
+	return m
 }
 
 // tryAhead takes n bytes that have not arrived yet, if there are so many. proven is said of a client that has kept such a promise
@@ -56,13 +72,20 @@ func (m *memory) arrived(n int) {
 	m.mu.Unlock()
 }
 
-// take takes n bytes of the total, waiting for them if it must. A nil timer is the real one.
-func (m *memory) take(n int, closed <-chan struct{}) error {
+// take takes n bytes of the total, waiting for them if it must.
+func (m *memory) take(n int, closed <-chan struct{}) error { return m.wait(&m.total, n, closed) }
+
+// takeDecoded takes n bytes of what requests may decode to.
+func (m *memory) takeDecoded(n int, closed <-chan struct{}) error {
+	return m.wait(&m.decoded, n, closed)
+}
+
+func (m *memory) wait(left *int64, n int, closed <-chan struct{}) error {
 	var timeout <-chan time.Time
 	for {
 		m.mu.Lock()
-		if m.total >= int64(n) {
-			m.total -= int64(n)
+		if *left >= int64(n) {
+			*left -= int64(n)
 			m.mu.Unlock()
 			return nil
 		}
@@ -85,9 +108,13 @@ func (m *memory) take(n int, closed <-chan struct{}) error {
 }
 
 // give returns n bytes to the total and wakes who waits for them.
-func (m *memory) give(n int) {
+func (m *memory) give(n int) { m.wake(&m.total, n) }
+
+func (m *memory) giveDecoded(n int) { m.wake(&m.decoded, n) }
+
+func (m *memory) wake(left *int64, n int) {
 	m.mu.Lock()
-	m.total += int64(n)
+	*left += int64(n)
 	if m.waiting > 0 {
 		m.waiting = 0
 		close(m.freed)

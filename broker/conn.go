@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,8 @@ import (
 
 const (
 	maxQueued      = 128      // requests of one connection whose responses are not written yet
-	maxQueuedBytes = 32 << 20 // and the bytes of those that are encoded
+	maxQueuedBytes = 32 << 20 // and the bytes that they hold, or so
+	queuedCost     = 1 << 10  // what a request in the queue costs beside what it brought
 )
 
 // conn is one client's connection. One goroutine reads frames, runs handlers in order and writes each response itself when nothing is
@@ -36,12 +38,14 @@ type conn struct {
 	ctx     context.Context // done when the connection is closed
 	cancel  context.CancelFunc
 	usedMs  atomic.Int64 // when something was last read or written
+	decoded int          // what the current request decodes to
 
 	mu          sync.Mutex
 	room        sync.Cond // the queue has become shorter
 	queue       []queued
 	queuedBytes int
 	writing     bool // the writer goroutine exists: it alone writes
+	watching    bool // the reader waits for room, and meanwhile for the client's end; a read deadline wakes it
 	failed      bool
 }
 
@@ -50,8 +54,9 @@ type queued struct {
 	key, version int16
 	correlation  int32
 	resp         api.Response
-	encoded      *buffer.Buffer // instead of resp: a response that was ready but had to queue
-	n            int
+	encoded      []byte         // instead of resp
+	pooled       *buffer.Buffer // what encoded is in, unless that became longer
+	held         int            // bytes that it holds, or so
 }
 
 // serve reads and answers until the connection ends. It returns when the reader and the writer are done.
@@ -63,6 +68,9 @@ func (c *conn) serve() {
 		}
 	}()
 	for {
+		if !c.admit() {
+			return
+		}
 		frame, err := c.in.next()
 		if err != nil {
 			c.fail(err)
@@ -90,9 +98,11 @@ func (c *conn) stop() {
 	for i := range c.queue {
 		c.queue[i].release()
 	}
-	c.queue = nil
+	c.srv.mem.queued.Add(int64(c.queuedBytes))
+	c.queue, c.queuedBytes = nil, 0
 	c.mu.Unlock()
 	c.in.stop()
+	c.giveDecoded()
 }
 
 // fail notes why the connection ends: nothing for an orderly end, one line for anything that the client did wrong.
@@ -122,7 +132,7 @@ func (c *conn) request(frame []byte) error {
 	call := api.Call{Header: h, Session: &c.session, Received: c.srv.now()}
 	if row.Accepts(h.Version) {
 		call.Body = protocol.NewRequest(h)
-		if err := protocol.Decode(call.Body, body); err != nil {
+		if err := protocol.Decode(call.Body, body, c); err != nil {
 			return fmt.Errorf("%s v%d: %w", row.API.Name, h.Version, err)
 		}
 	} else if h.Key == int16(kmsg.ApiVersions) {
@@ -134,10 +144,40 @@ func (c *conn) request(frame []byte) error {
 	if err != nil {
 		return err
 	}
-	if resp == nil {
+	q := queued{key: h.Key, version: h.Version, correlation: h.CorrelationID, resp: resp}
+	switch r := resp.(type) {
+	case nil:
+		c.giveDecoded()
 		return nil
+	case *api.Pending:
+		q.held = queuedCost + max(c.decoded, r.Held)
+	case kmsg.Response: // it may alias the frame and the request, which are not to wait for a client that reads slowly
+		q.encode(r)
+		q.held = queuedCost + len(q.encoded)
+	case api.Streamed:
+		q.held = queuedCost + r.Held()
 	}
-	return c.answer(queued{key: h.Key, version: h.Version, correlation: h.CorrelationID, resp: resp})
+	c.giveDecoded()
+	return c.answer(q)
+}
+
+// Reserve implements protocol.Memory.
+func (c *conn) Reserve(bytes int) error {
+	if bytes > freeBytes {
+		if err := c.srv.mem.takeDecoded(bytes, c.ctx.Done()); err != nil {
+			return err
+		}
+	}
+	c.decoded = bytes
+	return nil
+}
+
+// giveDecoded gives back what Reserve took.
+func (c *conn) giveDecoded() {
+	if c.decoded > freeBytes {
+		c.srv.mem.giveDecoded(c.decoded)
+	}
+	c.decoded = 0
 }
 
 // answer writes a response, or queues it behind others.
@@ -148,26 +188,63 @@ func (c *conn) answer(q queued) error {
 		c.mu.Unlock()
 		return c.write(&q)
 	}
-	c.mu.Unlock()
-	if r, ok := q.resp.(kmsg.Response); ok { // it may alias the frame: encode it before that is reused
-		q.encode(r)
-	}
-	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) > 0 && (len(c.queue) >= maxQueued || c.queuedBytes+q.n > maxQueuedBytes) && !c.failed {
-		c.room.Wait()
-	}
 	if c.failed {
 		q.release()
 		return net.ErrClosed
 	}
 	c.queue = append(c.queue, q)
-	c.queuedBytes += q.n
+	c.hold(q.held)
 	if !c.writing {
 		c.writing = true
 		go c.writer()
 	}
 	return nil
+}
+
+// hold notes that the queue holds n bytes more.
+func (c *conn) hold(n int) {
+	c.queuedBytes += n
+	c.srv.mem.queued.Add(-int64(n))
+}
+
+// admit waits until the connection may have another request in the works. It is false when there will be no other. Nobody reads
+// meanwhile, so it watches for the client's end: a client that has gone must not keep its requests waiting.
+func (c *conn) admit() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for blind := false; c.full() && !c.failed; {
+		if blind {
+			c.room.Wait()
+			continue
+		}
+		c.watching = true
+		c.mu.Unlock()
+		err := c.in.watch()
+		c.mu.Lock()
+		c.watching = false
+		c.nc.SetReadDeadline(time.Time{})
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			c.fail(err)
+			return false
+		}
+		blind = err == nil
+	}
+	return !c.failed
+}
+
+// moved wakes the reader that waits for the queue. The lock is held.
+func (c *conn) moved() {
+	c.room.Broadcast()
+	if c.watching && (!c.full() || c.failed) {
+		c.nc.SetReadDeadline(time.Unix(1, 0)) // the past
+	}
+}
+
+// full says whether to leave further requests to the kernel. Where all connections together have queued too much, each still has
+// one in the works, as in Kafka, where it is never more.
+func (c *conn) full() bool {
+	return len(c.queue) >= maxQueued || c.queuedBytes >= maxQueuedBytes || c.writing && c.srv.mem.queued.Load() <= 0
 }
 
 // writer writes what is queued, in order, waiting for what is not ready, and ends when nothing is left.
@@ -179,7 +256,7 @@ func (c *conn) writer() {
 			c.nc.Close()
 			c.mu.Lock()
 			c.failed, c.writing = true, false
-			c.room.Broadcast()
+			c.moved()
 			c.mu.Unlock()
 		}
 	}()
@@ -187,7 +264,7 @@ func (c *conn) writer() {
 		c.mu.Lock()
 		if len(c.queue) == 0 || c.failed {
 			c.writing = false
-			c.room.Broadcast()
+			c.moved()
 			c.mu.Unlock()
 			return
 		}
@@ -197,8 +274,8 @@ func (c *conn) writer() {
 		if len(c.queue) == 0 {
 			c.queue = nil
 		}
-		c.queuedBytes -= q.n
-		c.room.Broadcast()
+		c.hold(-q.held)
+		c.moved()
 		c.mu.Unlock()
 
 		var err error
@@ -213,7 +290,7 @@ func (c *conn) writer() {
 			c.nc.Close() // the reader ends, and stop with it
 			c.mu.Lock()
 			c.failed, c.writing = true, false
-			c.room.Broadcast()
+			c.moved()
 			c.mu.Unlock()
 			return
 		}
@@ -235,7 +312,7 @@ func (c *conn) write(q *queued) error {
 		if q.encoded == nil {
 			q.encode(q.resp.(kmsg.Response))
 		}
-		if err := c.out.bytes(q.encoded.B[:q.n]); err != nil {
+		if err := c.out.bytes(q.encoded); err != nil {
 			return err
 		}
 	}
@@ -245,20 +322,17 @@ func (c *conn) write(q *queued) error {
 
 // encode makes the frame of a kmsg response.
 func (q *queued) encode(r kmsg.Response) {
-	b := buffer.Get(1)
-	dst := append(b.B[:0], 0, 0, 0, 0)
+	q.pooled = buffer.Get(1)
+	dst := append(q.pooled.B[:0], 0, 0, 0, 0)
 	dst = protocol.AppendResponseHeader(dst, q.key, r.GetVersion(), q.correlation)
 	dst = r.AppendTo(dst)
 	binary.BigEndian.PutUint32(dst, uint32(len(dst)-4))
-	b.B = dst[:cap(dst)]
-	q.encoded, q.n, q.resp = b, len(dst), nil
+	q.encoded, q.resp = dst, nil
 }
 
 func (q *queued) release() {
-	if q.encoded != nil {
-		q.encoded.Put()
-		q.encoded = nil
-	}
+	q.pooled.Put()
+	q.pooled, q.encoded = nil, nil
 	if r, ok := q.resp.(api.Streamed); ok {
 		r.Release()
 	}

@@ -32,6 +32,43 @@ func serveRows(t *testing.T, rows map[int16]api.Handler) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, l, rows)
+}
+
+// servePipe serves rows on a connection in memory.
+func servePipe(t *testing.T, rows map[int16]api.Handler) (*served, net.Conn) {
+	t.Helper()
+	here, there := net.Pipe()
+	l := &oneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+	l.conns <- there
+	t.Cleanup(func() { here.Close() })
+	return serveOn(t, l, rows), here
+}
+
+// oneConn is a listener for connections that a test makes itself.
+type oneConn struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	select {
+	case nc := <-l.conns:
+		return nc, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *oneConn) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+func serveOn(t *testing.T, l net.Listener, rows map[int16]api.Handler) *served {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &server{api: &api.Server{}, log: slog.New(slog.DiscardHandler), now: time.Now, mem: newMemory(64 << 20), maxFrame: 8 << 20, quotas: newQuotas(limitsOf(&config.Layers{}, nil), time.Now), ctx: ctx, cancel: cancel,
 		conns: map[*conn]struct{}{}, rows: make([]*api.Entry, 100)}
@@ -285,5 +322,81 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	if !m.tryAhead(aheadBytes-newcomerBytes, true) || m.tryAhead(1, true) {
 		t.Fatal("ahead is not bounded")
+	}
+}
+
+// TestDecodedIsBounded: a request waits until there is memory to decode it, and gives it back before it is answered.
+func TestDecodedIsBounded(t *testing.T) {
+	s := serveRows(t, map[int16]api.Handler{17: echo, 3: func(_ *api.Server, c *api.Call) (api.Response, error) {
+		r := kmsg.NewPtrMetadataResponse()
+		r.Version = c.Header.Version
+		return r, nil
+	}})
+	if err := s.mem.takeDecoded(decodedBytes, nil); err != nil {
+		t.Fatal(err)
+	}
+	nc, q := s.dial(t), kmsg.NewPtrMetadataRequest()
+	q.Version = 4
+	q.Topics = make([]kmsg.MetadataRequestTopic, 1000)
+	for i := range q.Topics {
+		q.Topics[i].Topic = kmsg.StringPtr("a name")
+	}
+	nc.Write(frame(q, 1))
+	other := s.dial(t)
+	other.Write(frame(handshake("x"), 2)) // small ones need not wait
+	if id, _ := readFrame(t, other); id != 2 {
+		t.Fatal("another connection noticed")
+	}
+	for waiting := false; !waiting; { // the first one does
+		s.mem.mu.Lock()
+		waiting = s.mem.waiting > 0
+		s.mem.mu.Unlock()
+	}
+	s.mem.giveDecoded(decodedBytes)
+	if id, _ := readFrame(t, nc); id != 1 {
+		t.Fatal("it was not answered")
+	}
+	s.mem.mu.Lock()
+	defer s.mem.mu.Unlock()
+	if s.mem.decoded != decodedBytes {
+		t.Fatalf("%d bytes were not given back", decodedBytes-s.mem.decoded)
+	}
+}
+
+// TestSlowFramesAreSmall: what a connection holds that waits for the rest of a frame is no more than the broker promised it, or little
+// more than has arrived, however large its frames were before.
+func TestSlowFramesAreSmall(t *testing.T) {
+	for _, have := range []int{0, 1, 3, 4, 100, 1023, 1024, 1025, 4096, 5000, 10_000, 20_000, 60_000, 300_000} {
+		for _, size := range []int{2000, 16 << 10, 32 << 10, 1 << 20} {
+			m := newMemory(64 << 20)
+			m.ahead = 0
+			all := append(binary.BigEndian.AppendUint32(nil, uint32(size-4)), make([]byte, size-4)...)
+			if have >= size {
+				continue
+			}
+			small := frame(handshake("x"), 1)
+			f := &frames{from: bytes.NewReader(append(small, all[:have]...)), max: 8 << 20, mem: m, hint: freeBytes}
+			if _, err := f.next(); err != nil {
+				t.Fatal(err)
+			}
+			f.release()
+			if _, err := f.next(); err == nil {
+				t.Fatal("half a frame was taken")
+			}
+			held, most := 0, max(slowBytes, have*3/2)
+			if f.buf != nil {
+				held = len(f.buf.B)
+			}
+			if have >= 4*freeBytes {
+				most = have * 5 / 2
+			}
+			if held > most {
+				t.Errorf("%d of %d bytes have arrived, %d are held", have, size, held)
+			}
+			f.stop()
+			if m.total != 64<<20 || m.ahead != 0 {
+				t.Errorf("memory was not given back: %+v", m)
+			}
+		}
 	}
 }

@@ -25,6 +25,9 @@ type frames struct {
 	used  int            // where the current frame ends in buf
 	taken int            // of mem's total
 	hint  int            // what the last frame needed
+
+	try func(fd uintptr) bool // tryFirst
+	err error                 // what it met
 }
 
 // next returns the next frame, without its length. It is valid until release. The error is io.EOF between frames, wraps
@@ -75,6 +78,33 @@ func (f *frames) stop() {
 		f.taken = 0
 	}
 	f.drop()
+}
+
+// watch waits until the client is gone, which is an error, or the transport's read deadline has come. It is nil where that cannot be
+// told: without a descriptor the end is seen only when all that comes before it is read, and no more than freeBytes is.
+func (f *frames) watch() error {
+	if f.raw != nil {
+		if err := f.raw.Read(hungUp); err != nil {
+			return err
+		}
+		return io.EOF
+	}
+	for f.w-f.r < freeBytes {
+		switch {
+		case f.buf == nil:
+			if err := f.first(); err != nil {
+				return err
+			}
+			continue
+		case f.w == len(f.buf.B):
+			f.fit(min(2*(f.w-f.r), freeBytes))
+		}
+		n, err := f.from.Read(f.buf.B[f.w:])
+		if f.w += n; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fill reads until n bytes have arrived.
@@ -131,35 +161,36 @@ func (f *frames) first() error {
 		f.w = 1
 		return nil
 	}
-	var n int
-	var rerr error
-	err := f.raw.Read(func(fd uintptr) bool {
-		f.buf = buffer.Get(f.firstSize())
-		for {
-			n, rerr = syscall.Read(int(fd), f.buf.B)
-			if rerr != syscall.EINTR {
-				break
-			}
-		}
-		if rerr == syscall.EAGAIN {
-			f.drop()
-			return false
-		}
-		return true
-	})
-	switch {
-	case err != nil:
-		f.drop()
-		return err
-	case rerr != nil:
-		f.drop()
-		return rerr
-	case n == 0:
-		f.drop()
-		return io.EOF
+	if f.try == nil {
+		f.try = f.tryFirst
 	}
-	f.w = n
-	return nil
+	err := f.raw.Read(f.try)
+	if err == nil {
+		err = f.err
+	}
+	if err == nil && f.w == 0 {
+		err = io.EOF
+	}
+	if err != nil {
+		f.drop()
+	}
+	return err
+}
+
+// tryFirst reads into a new buffer, and keeps it if something was there. It is a method, and not made for each frame, as that
+// would be allocated.
+func (f *frames) tryFirst(fd uintptr) bool {
+	f.buf = buffer.Get(f.firstSize())
+	f.err = syscall.EINTR
+	for f.err == syscall.EINTR {
+		f.w, f.err = syscall.Read(int(fd), f.buf.B)
+	}
+	if f.err == syscall.EAGAIN {
+		f.drop()
+		return false
+	}
+	f.w = max(f.w, 0)
+	return true
 }
 
 // firstSize is the buffer to begin a frame with: a connection that sent large frames will send more of them, but what exceeds
@@ -171,26 +202,20 @@ func (f *frames) firstSize() int {
 	return max(f.hint, wakeBytes)
 }
 
-// room makes the buffer ready to take more of a frame of n bytes. ahead is what of it was promised by mem and has not arrived.
+// room makes the buffer ready to take more of a frame of n bytes. ahead is what of it was promised by mem and has not arrived. Who
+// waits for bytes holds a buffer that is promised, is small, or is not much larger than what has arrived: for whatever it was made
+// large before, ten thousand clients may be waited for.
 func (f *frames) room(n int) (ahead int, err error) {
 	have := f.w - f.r
-	if len(f.buf.B)-f.r >= n && (f.taken >= n || n <= freeBytes) {
-		return 0, nil
-	}
-	if n <= freeBytes {
-		if len(f.buf.B) >= n { // the frame fits when it is moved to the front
-			copy(f.buf.B, f.buf.B[f.r:f.w])
-			f.r, f.w = 0, have
-			return 0, nil
-		}
-		f.move(buffer.Get(n))
+	if n <= wakeBytes {
+		f.fit(wakeBytes)
 		return 0, nil
 	}
 	want := n
 	if f.mem.tryAhead(n-have, 2*f.hint >= n) {
 		ahead = n - have
-	} else {
-		want = min(n, max(2*have, freeBytes/4))
+	} else if want = min(n, slow(have)); f.w < len(f.buf.B) && len(f.buf.B) <= 2*want {
+		return 0, nil
 	}
 	if want > freeBytes && want > f.taken {
 		if err := f.mem.take(want-f.taken, f.closed); err != nil {
@@ -201,16 +226,34 @@ func (f *frames) room(n int) (ahead int, err error) {
 		}
 		f.taken = want
 	}
-	if len(f.buf.B)-f.r < want {
-		f.move(buffer.Get(want))
-	}
+	f.fit(want)
 	return ahead, nil
+}
+
+// slow is the buffer for a frame of which have bytes are there and more come without a promise. It grows in small steps first, so
+// that it costs little more than what was sent, and then in large ones, so that a large frame is not copied often.
+func slow(have int) int {
+	if have >= 4*freeBytes {
+		return 2 * have
+	}
+	return max(have+have/4, slowBytes)
+}
+
+// fit makes the buffer one that has room for want bytes of the frame, and not much more.
+func (f *frames) fit(want int) {
+	switch size := len(f.buf.B); {
+	case size < want || size > 2*want:
+		f.move(buffer.Get(want))
+	case size-f.r < want:
+		copy(f.buf.B, f.buf.B[f.r:f.w])
+		f.w -= f.r
+		f.r = 0
+	}
 }
 
 // move carries what has arrived over to another buffer.
 func (f *frames) move(nb *buffer.Buffer) {
-	copy(nb.B, f.buf.B[f.r:f.w])
-	f.w -= f.r
+	f.w = copy(nb.B, f.buf.B[f.r:f.w])
 	f.r = 0
 	f.buf.Put()
 	f.buf = nb

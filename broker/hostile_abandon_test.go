@@ -89,10 +89,10 @@ func TestHostileAbandon(t *testing.T) {
 	b.abandon(t, w, stops)
 }
 
-// TestHostileAbandonFull: who goes with as many requests unanswered as a connection may have is noticed when the connection has been
-// idle for too long, as in Kafka: nobody reads from it any more.
+// TestHostileAbandonFull: who goes with as many requests unanswered as a connection may have is noticed too, although nobody reads
+// from it any more and there is more to read before its end.
 func TestHostileAbandonFull(t *testing.T) {
-	broker, log := startBroker(t, nil, "connections.max.idle.ms=2000")
+	broker, log := startBroker(t, nil)
 	b := &bed{"tcp", broker.Addr(), log}
 	var polls []byte
 	for i := range int32(150) {

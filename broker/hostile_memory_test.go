@@ -150,6 +150,8 @@ func TestHostileMemory(t *testing.T) {
 	}
 	enoughFiles(t)
 	length := func(n uint32, rest ...byte) []byte { return append(binary.BigEndian.AppendUint32(nil, n), rest...) }
+	good := sized(header(18, 0, 1, strings.Repeat("x", 15<<10))) // as large as frames get without being counted
+	poll := sized(encode(longPoll("witness"), 1))
 	const bound = 150_000_000
 	for _, c := range []struct {
 		name  string
@@ -163,7 +165,13 @@ func TestHostileMemory(t *testing.T) {
 		{"half a header", sized(header(3, 9, 1, "client"))[:11]},
 		{"half a length", []byte{0, 0}},
 		{"32 KiB promised, 5,000 bytes sent", length(32<<10, make([]byte, 5000)...)},
+		{"16 KiB promised, 5,000 bytes sent", length(16<<10-4, make([]byte, 5000)...)},
 		{"one good request, then 100 MiB promised", append(sized(append(header(18, 0, 1, "x"), 0)), length(100<<20, 0, 0)...)},
+		{"15 KiB of a good request, then a byte of the next", append(good, 0)},
+		{"15 KiB of a good request, then as much promised", append(good, good[:5]...)},
+		{"a long poll", poll},
+		{"three long polls", bytes.Repeat(poll, 3)},
+		{"130 long polls", bytes.Repeat(poll, 130)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newChild(t)
@@ -195,6 +203,15 @@ func TestHostileAmplification(t *testing.T) {
 	array := func(head []byte, elements int, rest []byte) []byte {
 		return sized(append(binary.BigEndian.AppendUint32(head, uint32(elements)), rest...))
 	}
+	many := func(n int, element func(b []byte, i int) []byte) (b []byte) {
+		for i := range n {
+			b = element(b, i)
+		}
+		return b
+	}
+	produce := append(header(0, 3, 1, ""), 0xff, 0xff, 0, 1, 0, 0, 0, 1)
+	fetch := append(header(1, 4, 1, ""), 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0)
+	produce, fetch = produce[:len(produce):len(produce)], fetch[:len(fetch):len(fetch)]
 	bomb := func(codec record.Codec) []byte {
 		b := record.Builder{Codec: codec}
 		b.Add(1, nil, bytes.Repeat([]byte{0}, 900<<20))
@@ -205,15 +222,29 @@ func TestHostileAmplification(t *testing.T) {
 		bytes func() []byte
 		bound int64
 	}{
-		{"16 million topics without a name", func() []byte { return array(header(3, 1, 1, ""), 16<<20, zeros) }, 300e6},
-		{"2^31-1 topics", func() []byte { return array(header(3, 1, 1, ""), 1<<31-1, zeros) }, 200e6},
-		{"4 million topics to create", func() []byte { return array(header(19, 2, 1, ""), 2<<20, zeros) }, 300e6},
-		{"produce to millions of partitions", func() []byte {
-			return array(append(header(0, 3, 1, ""), 0xff, 0xff, 0, 1, 0, 0, 0, 1), 4<<20, zeros)
-		}, 800e6}, // what a request decodes to is bounded by its size, and the answer is as long as the request
-		{"fetch millions of partitions", func() []byte {
-			return array(append(header(1, 4, 1, ""), 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0), 5<<20, zeros)
-		}, 300e6},
+		// Beyond what a request may decode to: they cost their frame and are closed.
+		{"16 million topics without a name", func() []byte { return array(header(3, 1, 1, ""), 16<<20, zeros) }, 150e6},
+		{"2^31-1 topics", func() []byte { return array(header(3, 1, 1, ""), 1<<31-1, zeros) }, 150e6},
+		{"2 million topics to create", func() []byte { return array(header(19, 2, 1, ""), 2<<20, zeros) }, 150e6},
+		{"produce to millions of topics", func() []byte { return array(produce, 4<<20, zeros) }, 150e6},
+		{"fetch millions of topics", func() []byte { return array(fetch, 5<<20, zeros) }, 150e6},
+		// Just within it: the request, what its handler makes of it and the answer.
+		{"240,000 topics", func() []byte {
+			topics := many(240e3, func(b []byte, i int) []byte { return fmt.Appendf(b, "\x00\x05%05x", i) })
+			return array(header(3, 4, 1, ""), 240e3, append(topics, 0)) // not to be created
+		}, 150e6},
+		{"130,000 topics to create", func() []byte { return array(header(19, 2, 1, ""), 130e3, zeros[:130e3*16+5]) }, 150e6},
+		{"produce to 155,000 topics", func() []byte {
+			return array(produce, 155e3, many(155e3, func(b []byte, i int) []byte { return append(b, 0, 1, 'x', 0, 0, 0, 0) }))
+		}, 150e6},
+		{"produce to a partition 300,000 times", func() []byte {
+			topic := append(produce, 0, 0, 0, 1, 0, 7)
+			return array(append(topic, "witness"...), 300e3, zeros[:300e3*8])
+		}, 150e6},
+		{"fetch a partition 180,000 times", func() []byte {
+			topic := append(fetch, 0, 0, 0, 1, 0, 7)
+			return array(append(topic, "witness"...), 180e3, zeros[:180e3*16])
+		}, 150e6},
 		{"a zstd batch of 900 MiB", func() []byte { return sized(encode(produceRequest(9, "witness", bomb(4)), 1)) }, 300e6},
 		{"a gzip batch of 900 MiB", func() []byte { return sized(encode(produceRequest(9, "witness", bomb(1)), 1)) }, 300e6},
 	} {

@@ -18,6 +18,10 @@ const (
 	decodeFloor  = 64 << 10
 )
 
+// MaxDecoded is the other bound, for a request of any size. Records and other bytes are not counted, as they stay in the frame. It
+// lets a fetch request name 180,000 partitions, which is many times what one broker leads.
+const MaxDecoded = 16 << 20
+
 // What the decoder allocates for a struct's unknown tagged fields: a map, and more from the ninth entry on.
 const (
 	tagMapCost = 320
@@ -151,18 +155,19 @@ type walk struct {
 	over     bool // cost went beyond limit
 }
 
-// checkBody walks the body of a request. Errors wrap ErrMalformed. What follows the last field is ignored, as Kafka does.
-func checkBody(key, version int16, body []byte) error {
+// checkBody walks the body of a request and returns what its decoding will allocate, or a little more. Errors wrap ErrMalformed.
+// What follows the last field is ignored, as Kafka does.
+func checkBody(key, version int16, body []byte) (cost int, err error) {
 	w := walk{reader: reader{b: body}, version: version, flexible: Flexible(key, version)}
-	w.limit = decodeFactor*len(body) + decodeFloor
+	w.limit = min(decodeFactor*len(body)+decodeFloor, MaxDecoded)
 	w.structure(layouts[key])
 	switch {
 	case w.over:
-		return fmt.Errorf("%w: a body of %d bytes needs more than %d to decode", ErrMalformed, len(body), w.limit)
+		return 0, fmt.Errorf("%w: a body of %d bytes needs more than %d to decode", ErrMalformed, len(body), w.limit)
 	case w.bad:
-		return fmt.Errorf("%w: a length in a body of %d bytes is wrong", ErrMalformed, len(body))
+		return 0, fmt.Errorf("%w: a length in a body of %d bytes is wrong", ErrMalformed, len(body))
 	}
-	return nil
+	return w.cost, nil
 }
 
 func (w *walk) charge(n int) {

@@ -60,8 +60,9 @@ func (e *ProduceEncoder) endTopic() {
 	}
 }
 
-// Partition adds a partition to the topic. Nothing of p is kept. The leader goes out from v10 on.
-func (e *ProduceEncoder) Partition(p *ProducePartition) {
+// Partition adds a partition to the topic and returns its place, for Fail. Nothing of p is kept. The leader goes out from v10 on.
+func (e *ProduceEncoder) Partition(p *ProducePartition) (place int) {
+	place = len(e.buf)
 	b := append32(e.buf, p.Index)
 	b = append16(b, int16(p.Code))
 	b = append64(b, p.BaseOffset)
@@ -89,6 +90,17 @@ func (e *ProduceEncoder) Partition(p *ProducePartition) {
 		}
 	}
 	e.buf = b
+	return place
+}
+
+// Fail makes an error of the partition at place, which was none, also after Finish: what is acknowledged late need not be encoded
+// late.
+func (e *ProduceEncoder) Fail(place int, code Code) {
+	b := append16(e.buf[:place+4], int16(code)) // in place: what is written is as long as what was there
+	b = append64(append64(b, -1), -1)
+	if e.version >= 5 {
+		append64(b, -1)
+	}
 }
 
 // Finish ends the response and returns the whole frame, which is valid until the next Start. endpoints are the brokers of the

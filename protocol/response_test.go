@@ -156,6 +156,11 @@ func (g gen) produce(e *ProduceEncoder, version int16, correlation int32) (got, 
 	r := kmsg.NewPtrProduceResponse()
 	r.Version, r.ThrottleMillis = version, g.i32()
 	topics := g.IntN(4)
+	type late struct {
+		place int
+		code  Code
+	}
+	var fail []late
 	e.Start(version, correlation, topics)
 	for range topics {
 		topic := kmsg.NewProduceResponseTopic()
@@ -180,7 +185,11 @@ func (g gen) produce(e *ProduceEncoder, version int16, correlation int32) (got, 
 				p.LeaderID, p.LeaderEpoch = g.i32(), g.i32()
 				k.CurrentLeader.LeaderID, k.CurrentLeader.LeaderEpoch = p.LeaderID, p.LeaderEpoch
 			}
-			e.Partition(&p)
+			place := e.Partition(&p)
+			if g.IntN(3) == 0 { // it fails when all is encoded
+				k.ErrorCode, k.BaseOffset, k.LogAppendTime, k.LogStartOffset = int16(g.code()), -1, -1, -1
+				fail = append(fail, late{place, Code(k.ErrorCode)})
+			}
 			topic.Partitions = append(topic.Partitions, k)
 		}
 		r.Topics = append(r.Topics, topic)
@@ -191,7 +200,11 @@ func (g gen) produce(e *ProduceEncoder, version int16, correlation int32) (got, 
 			r.Brokers = append(r.Brokers, kmsg.ProduceResponseBroker{NodeID: n.ID, Host: n.Host, Port: n.Port, Rack: nullable(n.Rack)})
 		}
 	}
-	return e.Finish(r.ThrottleMillis, nodes), frameOf(r, correlation)
+	got = e.Finish(r.ThrottleMillis, nodes)
+	for _, f := range fail {
+		e.Fail(f.place, f.code)
+	}
+	return got, frameOf(r, correlation)
 }
 
 // TestEncodersDoNotAllocate holds the hot paths.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"weir/broker/partition"
 	"weir/controller"
 	"weir/protocol"
 	"weir/protocol/record"
@@ -20,47 +19,33 @@ import (
 // Differs from Kafka: a transactional batch is refused with INVALID_TXN_STATE until transactions are there.
 
 func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
-	resp := q.ResponseKind().(*kmsg.ProduceResponse)
-	var waits []produceWait
-	failed := false
-	resp.Topics = make([]kmsg.ProduceResponseTopic, len(q.Topics))
+	o := newProduceOp(s, c, q)
 	img := s.Image()
 	unauthorizedTxn := transactional(q) && (q.TransactionID == nil || !s.Authorizer.Authorize(c.Session, Write, TransactionalIDResource, *q.TransactionID))
 	for i := range q.Topics {
-		t, rt := &q.Topics[i], &resp.Topics[i]
-		rt.Topic, rt.TopicID = t.Topic, t.TopicID
-		rt.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(t.Partitions))
+		t := &q.Topics[i]
 		topic, code := s.produceTopic(c, img, q, t, unauthorizedTxn)
+		o.encoder.Topic(t.Topic, t.TopicID, len(t.Partitions))
 		for j := range t.Partitions {
-			rp := &rt.Partitions[j]
-			*rp = kmsg.NewProduceResponseTopicPartition()
-			rp.Partition, rp.BaseOffset = t.Partitions[j].Partition, -1
-			if code != protocol.None {
-				rp.ErrorCode, failed = int16(code), true
-				continue
-			}
-			ack := s.producePartition(c, topic, q, &t.Partitions[j], rp)
-			if ack != nil {
-				waits = append(waits, produceWait{i, j, ack})
-			}
-			failed = failed || rp.ErrorCode != 0
+			o.append(topic, code, &t.Partitions[j])
 		}
 	}
 	if q.Acks == 0 {
+		failed := o.failed
+		o.Release()
 		if failed { // the client cannot be told otherwise
 			return nil, errUnacked
 		}
 		return nil, nil
 	}
-	if failed {
-		s.leaderHints(c, img, resp)
-	}
-	if len(waits) == 0 {
-		return resp, nil
+	o.frame = o.encoder.Finish(0, o.leaderEndpoints(img, c.Session.ListenerName))
+	if len(o.waits) == 0 {
+		return o, nil
 	}
 	deadline := c.Received.Add(time.Duration(q.TimeoutMillis) * time.Millisecond)
-	return &Pending{Wait: func(ctx context.Context) (Response, error) {
-		return awaitProduce(ctx, s, resp, waits, deadline)
+	return &Pending{Held: o.Held(), Wait: func(ctx context.Context) (Response, error) {
+		o.wait(ctx, deadline)
+		return o, nil
 	}}, nil
 }
 
@@ -101,60 +86,6 @@ func transactional(q *kmsg.ProduceRequest) bool {
 		}
 	}
 	return false
-}
-
-// adminClientID is the client id that Kafka lets write to internal topics (AdminUtils.ADMIN_CLIENT_ID).
-const adminClientID = "__admin_client"
-
-func (s *Server) producePartition(c *Call, topic *controller.Topic, q *kmsg.ProduceRequest, p *kmsg.ProduceRequestTopicPartition, rp *kmsg.ProduceResponseTopicPartition) partition.Ack {
-	if p.Partition < 0 || int(p.Partition) >= len(topic.Partitions) {
-		rp.ErrorCode = int16(protocol.UnknownTopicOrPartition)
-		return nil
-	}
-	req := partition.AppendRequest{Version: c.Header.Version, Acks: q.Acks, Records: p.Records, InternalOK: string(c.Header.ClientID) == adminClientID}
-	var r partition.AppendResult
-	s.Replicas.Append(partition.ID{Topic: topic.ID, Partition: p.Partition}, &req, &r)
-	rp.ErrorCode, rp.BaseOffset = int16(r.Code), r.BaseOffset
-	rp.LogAppendTime, rp.LogStartOffset = r.AppendTimeMs, r.LogStart
-	if r.Message != "" {
-		m := r.Message
-		rp.ErrorMessage = &m
-	}
-	for _, e := range r.RecordErrors {
-		re := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-		re.RelativeOffset = e.Index
-		if e.Message != "" {
-			m := e.Message
-			re.ErrorMessage = &m
-		}
-		rp.ErrorRecords = append(rp.ErrorRecords, re)
-	}
-	if r.Code == protocol.NotLeaderOrFollower && c.Header.Version >= 10 {
-		rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = r.LeaderID, r.LeaderEpoch
-	}
-	return r.Ack
-}
-
-// leaderHints names the nodes of the leaders that partitions in error were pointed to (KIP-951).
-func (s *Server) leaderHints(c *Call, img *controller.Image, resp *kmsg.ProduceResponse) {
-	if c.Header.Version < 10 {
-		return
-	}
-	seen := map[int32]bool{}
-	for i := range resp.Topics {
-		for j := range resp.Topics[i].Partitions {
-			id := resp.Topics[i].Partitions[j].CurrentLeader.LeaderID
-			if id < 0 || seen[id] {
-				continue
-			}
-			seen[id] = true
-			if host, port, rack, ok := endpoint(img, id, c.Session.ListenerName); ok {
-				b := kmsg.NewProduceResponseBroker()
-				b.NodeID, b.Host, b.Port, b.Rack = id, host, port, rack
-				resp.Brokers = append(resp.Brokers, b)
-			}
-		}
-	}
 }
 
 // endpoint is where a broker is reached through a listener of that name.

@@ -42,7 +42,7 @@ func fetchRecords(s *Server, c *Call, q *kmsg.FetchRequest) (Response, error) {
 	}
 	o.watch()
 	deadline := c.Received.Add(time.Duration(q.MaxWaitMillis) * time.Millisecond)
-	return &Pending{Wait: func(ctx context.Context) (Response, error) {
+	return &Pending{Held: o.Held(), Wait: func(ctx context.Context) (Response, error) {
 		o.wait(ctx, deadline)
 		return o, nil
 	}}, nil

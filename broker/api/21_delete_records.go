@@ -19,7 +19,7 @@ import (
 func deleteRecords(s *Server, c *Call, q *kmsg.DeleteRecordsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.DeleteRecordsResponse)
 	img := s.Image()
-	var waits []produceWait
+	var waits []deleteWait
 	for i := range q.Topics {
 		t := &q.Topics[i]
 		rt := kmsg.NewDeleteRecordsResponseTopic()
@@ -41,7 +41,7 @@ func deleteRecords(s *Server, c *Call, q *kmsg.DeleteRecordsRequest) (Response, 
 				r := s.Replicas.DeleteRecords(partition.ID{Topic: topic.ID, Partition: p.Partition}, p.Offset)
 				rp.ErrorCode, rp.LowWatermark = int16(r.Code), r.LowWatermark
 				if r.Ack != nil {
-					waits = append(waits, produceWait{i, j, r.Ack})
+					waits = append(waits, deleteWait{i, j, r.Ack})
 				}
 			}
 			rt.Partitions = append(rt.Partitions, rp)
@@ -69,4 +69,10 @@ func deleteRecords(s *Server, c *Call, q *kmsg.DeleteRecordsRequest) (Response, 
 		}
 		return resp, nil
 	}}, nil
+}
+
+// deleteWait is a partition's place in the response, and its outcome.
+type deleteWait struct {
+	topic, part int
+	ack         partition.Ack
 }

@@ -152,7 +152,7 @@ func (w *world) send(version int16, req kmsg.Request) kmsg.Response {
 	h := protocol.Header{Key: req.Key(), Version: version}
 	body := protocol.NewRequest(h)
 	frame := req.AppendTo(nil)
-	if err := protocol.Decode(body, frame); err != nil {
+	if err := protocol.Decode(body, frame, nil); err != nil {
 		w.t.Fatalf("%T v%d: %v", req, version, err)
 	}
 	r, err := Entries()[h.Key].Handle(w.s, &Call{Header: h, Session: w.who, Body: body, Received: w.s.Now()})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -164,6 +165,12 @@ func (o *fetchOp) enough() bool {
 		total += int(min(n, int64(o.fetch.Parts[i].MaxBytes)))
 	}
 	return total >= max(o.minBytes, 1)
+}
+
+// Held implements Streamed. What was read is the log's.
+func (o *fetchOp) Held() int {
+	const each = int(unsafe.Sizeof(fetchPart{}) + unsafe.Sizeof(fetch.Partition{}))
+	return int(unsafe.Sizeof(*o)) + len(o.parts)*each + len(o.request.Want)*int(unsafe.Sizeof(fetch.Partition{}))
 }
 
 // finish tells the session what is answered and leaves out what it need not hear.

@@ -113,14 +113,15 @@ type Call struct {
 //	nil            nothing is sent (Produce with acks=0)
 //	kmsg.Response  encoded by AppendTo
 //	*Pending       not yet
-//	Streamed       encodes itself (Fetch)
+//	Streamed       encodes itself (Produce, Fetch)
 type Response any
 
-// Streamed is a response that brings its own bytes. Both methods are called once, Release also when Stream was not.
+// Streamed is a response that brings its own bytes. Stream and Release are called once, Release also when Stream was not.
 type Streamed interface {
 	// Stream writes the whole frame, length prefix included, in order. What it hands to w stays unchanged until Release.
 	Stream(correlationID int32, w Sink) error
 	Release()
+	Held() int // bytes of memory until then, or so
 }
 
 // Sink takes the bytes of a Streamed response.
@@ -133,6 +134,7 @@ type Sink interface {
 // all earlier responses are written; it returns when the answer is there or ctx is done (the connection is gone).
 type Pending struct {
 	Wait func(ctx context.Context) (Response, error)
+	Held int // bytes that it holds, where that is more than the request decoded to
 }
 
 // Handler answers one request. An error closes the connection with one log line; a client's outcome goes into the response.

@@ -1,0 +1,6 @@
+//go:build !race
+
+package protocol
+
+// raceEnabled says whether the race detector is on.
+const raceEnabled = false
