@@ -107,15 +107,24 @@ func (m *Machine) remove(o *offsets, topic []byte, partition int32) {
 	if !ok {
 		return
 	}
-	if t.parts = slices.Delete(t.parts, j, j+1); len(t.parts) > 0 {
+	if t.parts = without(t.parts, j); len(t.parts) > 0 {
 		return
 	}
 	if t.name.used--; t.name.used == 0 {
 		delete(m.names, t.name.name)
 	}
-	if o.topics = slices.Delete(o.topics, i, i+1); len(o.topics) == 0 {
+	if o.topics = without(o.topics, i); len(o.topics) == 0 {
 		o.topics = nil
 	}
+}
+
+// without takes one element out. Tombstones come in order, so that it is mostly the first: that costs nothing.
+func without[T any](list []T, i int) []T {
+	if i == 0 {
+		clear(list[:1])
+		return list[1:]
+	}
+	return slices.Delete(list, i, i+1)
 }
 
 func (m *Machine) useName(topic []byte) *topicName {
