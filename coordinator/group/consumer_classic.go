@@ -214,11 +214,10 @@ func (c *consumerGroup) waits(m *consumerMember) bool {
 }
 
 func (s *step) consumerClassicLeave(g *group, t coordinator.Token, r *kmsg.LeaveGroupRequest) {
-	resp := kmsg.NewPtrLeaveGroupResponse()
-	resp.Version = r.Version
 	c := g.consumer
+	var results []kmsg.LeaveGroupResponseMember
 	var gone []*consumerMember
-	for _, who := range r.Members {
+	for _, who := range leaving(r) {
 		m, code := c.member(who.MemberID), protocol.None
 		if who.InstanceID != nil {
 			m = c.staticMember(who.InstanceID)
@@ -233,10 +232,10 @@ func (s *step) consumerClassicLeave(g *group, t coordinator.Token, r *kmsg.Leave
 		}
 		answer := kmsg.NewLeaveGroupResponseMember()
 		answer.MemberID, answer.InstanceID, answer.ErrorCode = who.MemberID, who.InstanceID, int16(code)
-		resp.Members = append(resp.Members, answer)
+		results = append(results, answer)
 	}
 	s.consumer(c).fence(g, gone)
-	s.reply(t, resp)
+	s.reply(t, leaveResponse(r.Version, results))
 }
 
 // The protocol that consumers embed in the classic one: Kafka's ConsumerProtocolSubscription and ConsumerProtocolAssignment. Versions beyond the

@@ -44,7 +44,7 @@ func (s *consumerScript) runClassic(d *datadriven.TestData) string {
 		resp = s.do(func(m *Machine, t coordinator.Token) coordinator.Effects { return m.Heartbeat(s.h.now, t, r) })
 	case "leave":
 		r := kmsg.NewPtrLeaveGroupRequest()
-		r.Version, r.Group = 5, group
+		r.Version, r.Group, r.MemberID = int16(argInt(d, "version", 5)), group, c.id
 		r.Members = []kmsg.LeaveGroupRequestMember{{MemberID: c.id, InstanceID: instance}}
 		resp = s.do(func(m *Machine, t coordinator.Token) coordinator.Effects { return m.LeaveGroup(s.h.now, t, r) })
 	default:
@@ -124,6 +124,9 @@ func (s *consumerScript) classicAnswer(key string, resp any) string {
 	case *kmsg.HeartbeatResponse:
 		return code(r.ErrorCode) + "\n"
 	case *kmsg.LeaveGroupResponse:
+		if r.Version <= 2 {
+			return code(r.ErrorCode) + "\n"
+		}
 		return code(r.Members[0].ErrorCode) + "\n"
 	}
 	return fmt.Sprintf("%T\n", resp)

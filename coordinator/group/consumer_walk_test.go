@@ -22,7 +22,7 @@ import (
 //
 // WEIR_CONSUMER_WALK is the number of operations of each walk.
 func TestConsumerWalk(t *testing.T) {
-	ops, seed := 8000, rand.Uint64()
+	ops, seed := 5000, rand.Uint64()
 	if v := os.Getenv("WEIR_CONSUMER_WALK"); v != "" {
 		ops, _ = strconv.Atoi(v)
 	}

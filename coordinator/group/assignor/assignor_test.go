@@ -136,7 +136,7 @@ func walk(t *testing.T, same bool, f Func, check func(t *testing.T, s Spec, out 
 		}
 	}()
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), partitions: map[TopicID]int{}, same: same}
-	for range 5000 {
+	for range 1500 {
 		w.step()
 		s := w.spec()
 		before := slices.Clone(s.Members)
