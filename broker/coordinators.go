@@ -49,7 +49,7 @@ func (b *Broker) newGroups() *groups {
 	g.metadata.Store(&groupMetadata{img})
 	g.config.Store(g.settings(img))
 	g.Runtime = coordinator.New(coordinator.Config[*group.Machine]{
-		New: func(int32) *group.Machine { return group.New(g.config.Load(), g.metadata.Load()) },
+		New: func(int32, int32) *group.Machine { return group.New(g.config.Load(), g.metadata.Load()) },
 		Log: g.log, Changed: g.changed, Logger: b.log, Now: b.cfg.Now,
 		Timeout: time.Duration(b.static.Int64("offsets.commit.timeout.ms")) * time.Millisecond,
 		Linger:  time.Duration(b.static.Int64("group.coordinator.append.linger.ms")) * time.Millisecond,

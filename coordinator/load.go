@@ -151,7 +151,7 @@ const maxSaid = 5
 
 func (x *replayer[M]) read(l load[M]) (end int64, err error) {
 	defer l.s.recovered(&err)
-	x.m = l.s.rt.cfg.New(l.s.partition)
+	x.m = l.s.rt.cfg.New(l.s.partition, l.epoch)
 	return l.s.rt.cfg.Log.Load(l.ctx, l.s.partition, l.epoch, x)
 }
 

@@ -33,8 +33,8 @@ type Alarm interface {
 
 // Config is what a Runtime stands on.
 type Config[M Machine] struct {
-	// New makes an empty machine for a partition. Any goroutine may call it.
-	New func(partition int32) M
+	// New makes an empty machine for a partition that this broker leads in the given epoch. Any goroutine may call it.
+	New func(partition, epoch int32) M
 	Log Log
 	// Changed is an operation that every machine begins with, after its load: what Each brought while it was loading. May be nil.
 	Changed Operation[M]

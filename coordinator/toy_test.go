@@ -266,7 +266,7 @@ type bed struct {
 
 func newBed(t *testing.T, change func(c *Config[*toy])) *bed {
 	b := &bed{t: t, log: newTopic()}
-	c := Config[*toy]{New: func(int32) *toy { return &toy{} }, Log: b.log}
+	c := Config[*toy]{New: func(int32, int32) *toy { return &toy{} }, Log: b.log}
 	if change != nil {
 		change(&c)
 	}
