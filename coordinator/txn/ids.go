@@ -73,9 +73,7 @@ func (s *step) moreIDs(answer any, err error) {
 			p.waiting[i].until = s.now
 		}
 	}
-	if len(p.waiting) > 0 {
-		s.arm(timerIDs, s.now)
-	}
+	s.goOn()
 }
 
 // goOn lets one request go on that has waited: one, for the next may be about the same transactional id.

@@ -188,7 +188,7 @@ func (s *step) marked(q *markers, answer any, err error) {
 
 // current is the i-th transaction of a request, nil if its round is over.
 func (q *markers) current(i int) *txn {
-	if t := q.txns[i].t; t.round == q.txns[i].round && t.state.preparing() && t.unmarked > 0 {
+	if t := q.txns[i].t; t.round == q.txns[i].round && t.state.preparing() {
 		return t
 	}
 	return nil
