@@ -44,11 +44,11 @@ func (s *step) addBatched(all []kmsg.AddPartitionsToTxnRequestTransaction, i int
 	x := &all[i]
 	who := producer{x.ProducerID, x.ProducerEpoch}
 	out.TransactionalID = x.TransactionalID
-	same := func(o kmsg.AddPartitionsToTxnRequestTransaction) bool { return o.TransactionalID == x.TransactionalID }
+	wrote := func(o kmsg.AddPartitionsToTxnRequestTransaction) bool { return o.TransactionalID == x.TransactionalID && !o.VerifyOnly }
 	var code protocol.Code
 	verify := func(partition) protocol.Code { return code }
 	switch {
-	case slices.ContainsFunc(all[:i], same): // an operation does not see what it has written itself: this would undo it
+	case slices.ContainsFunc(all[:i], wrote): // an operation does not see what it has written itself: this would undo it
 		code = protocol.InvalidRequest
 	case x.VerifyOnly:
 		var t *txn
