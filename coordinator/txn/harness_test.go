@@ -91,7 +91,7 @@ func (h *harness) do(op func(m *Machine) coordinator.Effects) {
 	}
 	from := len(h.log)
 	h.apply(e)
-	if check {
+	if check && len(h.log) > from {
 		h.checkReplay()
 		for n := from + 1; n <= len(h.log); n++ {
 			h.checkGoesOn(h.log[:n])
