@@ -44,7 +44,9 @@ func (s *step) addBatched(all []kmsg.AddPartitionsToTxnRequestTransaction, i int
 	x := &all[i]
 	who := producer{x.ProducerID, x.ProducerEpoch}
 	out.TransactionalID = x.TransactionalID
-	wrote := func(o kmsg.AddPartitionsToTxnRequestTransaction) bool { return o.TransactionalID == x.TransactionalID && !o.VerifyOnly }
+	wrote := func(o kmsg.AddPartitionsToTxnRequestTransaction) bool {
+		return o.TransactionalID == x.TransactionalID && !o.VerifyOnly
+	}
 	var code protocol.Code
 	verify := func(partition) protocol.Code { return code }
 	switch {

@@ -73,11 +73,14 @@ func (s *step) endFirst(to coordinator.Token, r *kmsg.EndTxnRequest, t *txn) {
 
 // endSecond ends a transaction of version 2: one with this epoch, or, if the epoch is that of the transaction before, says again how it
 // has ended.
+//
+// Differs from Kafka: 4.4 takes any transaction that has ended for that one. But one that was ended by version 1 has the epoch that its
+// producer goes on with, and a producer that it has fenced would be told that epoch too.
 func (s *step) endSecond(to coordinator.Token, r *kmsg.EndTxnRequest, t *txn) {
 	prepare, complete := outcome(r.Commit)
 	ended := t.state == completeCommit || t.state == completeAbort
-	rotated := t.prevID == r.ProducerID && r.ProducerEpoch == lastEpoch && t.epoch == 0
-	retry := rotated || int(t.epoch) == int(r.ProducerEpoch)+1
+	rotated := t.prevID == r.ProducerID && r.ProducerEpoch == lastEpoch && t.epoch == 0 // with the end of the transaction before
+	retry := t.client >= 2 && (rotated || int(t.epoch) == int(r.ProducerEpoch)+1)
 	switch {
 	case t.state.preparing(): // whoever asks: when it is over, we shall see
 		s.endFailed(to, r, protocol.ConcurrentTransactions)

@@ -36,9 +36,10 @@ func appendKey(b []byte, id string) []byte {
 }
 
 // valueVersion is the version to write v in: 0 up to transaction.version 0, as in Kafka, unless version 0 cannot say it. Kafka forgets
-// with version 0 that a producer id follows another, and so its answer to a client that asks again depends on who has crashed since.
+// with version 0 that a producer id follows another, and how the client works, and so its answer to a client that asks again depends on
+// who has crashed since.
 func valueVersion(v *value, transactionVersion int16) int16 {
-	if transactionVersion >= 1 || v.nextID != -1 || v.prevID != v.producerID {
+	if transactionVersion >= 1 || v.nextID != -1 || v.prevID != v.producerID || v.client != 0 {
 		return 1
 	}
 	return 0
