@@ -31,6 +31,26 @@ func TestIdleShardAnswersAtOnce(t *testing.T) {
 	})
 }
 
+// Each load makes a machine for the epoch that the partition is led in then: what it sends to others is refused once there is another.
+func TestMachinesKnowTheirEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var made []string
+		b := newBed(t, func(c *Config[*toy]) {
+			c.New = func(partition, epoch int32) *toy {
+				made = append(made, fmt.Sprint(partition, "/", epoch))
+				return &toy{}
+			}
+		})
+		for _, epoch := range []int32{1, 4, 4, 7} {
+			b.rt.Elected(0, epoch)
+			b.rt.Wait(t.Context(), 0)
+		}
+		if got := fmt.Sprint(made); got != "[0/1 0/4 0/7]" {
+			t.Errorf("machines for %s", got)
+		}
+	})
+}
+
 // What comes while an append is under way is appended together, in order, and read requests between see what was before them.
 func TestBatchesWhatQueuedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,11 @@ func (m *Machine) AddPartitionsToTxn(now int64, to coordinator.Token, r *kmsg.Ad
 	s := m.begin(now)
 	resp := r.ResponseKind().(*kmsg.AddPartitionsToTxnResponse)
 	if r.Version < 4 {
-		code := s.addPartitions(r.TransactionalID, producer{r.ProducerID, r.ProducerEpoch}, 0, topicsOf(r.Topics))
+		m.wantNone()
+		for i := range r.Topics {
+			m.want(r.Topics[i].Topic, r.Topics[i].Partitions...)
+		}
+		code := s.addPartitions(r.TransactionalID, producer{r.ProducerID, r.ProducerEpoch}, 0)
 		if r.Version < 2 && code == protocol.ProducerFenced {
 			code = protocol.InvalidProducerEpoch
 		}
@@ -63,7 +67,11 @@ func (s *step) addBatched(all []kmsg.AddPartitionsToTxnRequestTransaction, i int
 			}
 		}
 	default:
-		code = s.addPartitions(x.TransactionalID, who, 2, topicsOf(x.Topics))
+		s.m.wantNone()
+		for i := range x.Topics {
+			s.m.want(x.Topics[i].Topic, x.Topics[i].Partitions...)
+		}
+		code = s.addPartitions(x.TransactionalID, who, 2)
 	}
 	out.Topics = make([]kmsg.AddPartitionsToTxnResponseTransactionTopic, len(x.Topics))
 	for i := range x.Topics {
@@ -79,9 +87,9 @@ func (s *step) addBatched(all []kmsg.AddPartitionsToTxnRequestTransaction, i int
 // AddOffsetsToTxn puts the partition of __consumer_offsets that has the group into a transaction.
 func (m *Machine) AddOffsetsToTxn(now int64, to coordinator.Token, r *kmsg.AddOffsetsToTxnRequest, offsets int32) coordinator.Effects {
 	s := m.begin(now)
-	code := s.addPartitions(r.TransactionalID, producer{r.ProducerID, r.ProducerEpoch}, 0, func(yield func(topic string, partitions []int32)) {
-		yield(offsetsTopic, []int32{offsets})
-	})
+	m.wantNone()
+	m.want(offsetsTopic, offsets)
+	code := s.addPartitions(r.TransactionalID, producer{r.ProducerID, r.ProducerEpoch}, 0)
 	if r.Version < 2 && code == protocol.ProducerFenced {
 		code = protocol.InvalidProducerEpoch
 	}
@@ -100,30 +108,23 @@ type producer struct {
 	epoch int16
 }
 
-// topics hands the topics of a request to yield, each with its partitions.
-type topics func(yield func(topic string, partitions []int32))
-
-// requestTopic is a topic of AddPartitionsToTxn, in either form.
-type requestTopic interface {
-	kmsg.AddPartitionsToTxnRequestTopic | kmsg.AddPartitionsToTxnRequestTransactionTopic
+// wantNone begins to gather the partitions that a request is about, in the machine's scratch, and want adds to them.
+func (m *Machine) wantNone() {
+	if cap(m.parts) > maxScratch {
+		m.parts = nil
+	}
+	m.parts = m.parts[:0]
 }
 
-func topicsOf[T requestTopic](list []T) topics {
-	return func(yield func(topic string, partitions []int32)) {
-		for i := range list {
-			switch t := any(&list[i]).(type) {
-			case *kmsg.AddPartitionsToTxnRequestTopic:
-				yield(t.Topic, t.Partitions)
-			case *kmsg.AddPartitionsToTxnRequestTransactionTopic:
-				yield(t.Topic, t.Partitions)
-			}
-		}
+func (m *Machine) want(topic string, partitions ...int32) {
+	for _, n := range partitions {
+		m.parts = append(m.parts, partition{topic, n})
 	}
 }
 
-// addPartitions puts partitions into the transaction of a producer, and begins it if there is none. client is the transaction.version
-// by which the producer works.
-func (s *step) addPartitions(id string, p producer, client int16, list topics) protocol.Code {
+// addPartitions puts the partitions that are wanted into the transaction of a producer, and begins it if there is none. client is the
+// transaction.version by which the producer works.
+func (s *step) addPartitions(id string, p producer, client int16) protocol.Code {
 	t := s.m.txns[id]
 	switch {
 	case id == "":
@@ -137,7 +138,7 @@ func (s *step) addPartitions(id string, p producer, client int16, list topics) p
 	case t.epoch != p.epoch:
 		return protocol.ProducerFenced
 	}
-	parts := s.m.merge(t, list)
+	parts := s.m.merge(t)
 	if t.state == ongoing && len(parts) == len(t.parts) {
 		return protocol.None
 	}
@@ -153,20 +154,12 @@ func (s *step) addPartitions(id string, p producer, client int16, list topics) p
 	return protocol.None
 }
 
-// merge returns the partitions of t and those of list, sorted. They are valid until the next call, or Replay.
-func (m *Machine) merge(t *txn, list topics) []partition {
-	parts := append(m.parts[:0], t.parts...)
-	list(func(topic string, partitions []int32) {
-		for _, n := range partitions {
-			parts = append(parts, partition{topic, n})
-		}
-	})
-	slices.SortFunc(parts, partition.compare)
-	parts = slices.Compact(parts)
-	if m.parts = parts; cap(parts) > maxScratch {
-		m.parts = nil
-	}
-	return parts
+// merge returns the partitions of t and those that are wanted, sorted. They are valid until the next call, or Replay.
+func (m *Machine) merge(t *txn) []partition {
+	m.parts = append(m.parts, t.parts...)
+	slices.SortFunc(m.parts, partition.compare)
+	m.parts = slices.Compact(m.parts)
+	return m.parts
 }
 
 // tooLarge says that a transaction of so many partitions cannot be written, or could not be ended: its end takes some bytes more. Kafka's

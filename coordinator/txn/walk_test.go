@@ -576,14 +576,17 @@ func (p *walkPartition) mark(w *walker, m *kmsg.WriteTxnMarkersRequestMarker) pr
 func (w *walker) finish() {
 	w.md = testMetadata{"t": {1, 2, 3, 1}}
 	w.do(func(m *Machine) coordinator.Effects { return m.MetadataChanged(w.now, w.md) })
-	for range 10_000 {
+	open := func() []string {
+		return w.m.sorted(func(t *txn) bool { return t.state == ongoing || t.state.preparing() })
+	}
+	for n := 0; len(open()) > 0 && n < 1000; n++ {
 		w.advance(10_000, nil)
 		for len(w.sends) > 0 {
 			w.answerMarkers(0, w.write)
 		}
-		if len(w.m.sorted(func(t *txn) bool { return t.state == ongoing || t.state.preparing() })) == 0 {
-			break
-		}
+	}
+	if ids := open(); len(ids) > 0 {
+		w.t.Errorf("the transactions of %v never end:\n%s", ids, hardState(w.m))
 	}
 	for _, p := range w.parts {
 		for id, st := range p.producers {
