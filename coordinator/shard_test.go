@@ -473,7 +473,9 @@ func TestClose(t *testing.T) {
 
 // Many goroutines, failing appends and elections: each request is answered once, and the log replays to what was acknowledged.
 func TestConcurrent(t *testing.T) {
-	b := newBed(t, nil).lead()
+	b := newBed(t, nil)
+	b.rt.Elected(0, 1)
+	b.rt.Wait(t.Context(), 0)
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
 	var wg sync.WaitGroup
