@@ -358,8 +358,8 @@ func TestLoadsAreBounded(t *testing.T) {
 		b.rt.Wait(ctx, 19) // moves it to the front
 		for range 6 {
 			gate <- struct{}{}
+			synctest.Wait() // the loader is at the gate again, or one of the others could go through twice
 		}
-		synctest.Wait()
 		done := false
 		b.rt.Do(19, read, func(_ any, err error) { done = err == nil })
 		if !done {
