@@ -18,16 +18,26 @@ func (h *hard) rebuild() error {
 	start, end := h.log.Start(), h.log.End()
 	h.clear()
 	from := start
-	at, state, ok, err := h.log.Snapshot(end)
-	if err != nil {
-		return err
-	}
-	// A snapshot below the log start is no use: what the removed batches in between did to producers is not known.
-	if ok && at >= start && at <= end && decodeState(state, &h.epochs, &h.producers) == nil {
-		from = at
+	for max := end; ; {
+		at, state, ok, err := h.log.Snapshot(max)
+		if err != nil {
+			return err
+		}
+		// A snapshot below the log start is no use: what the removed batches in between did to producers is not known.
+		if !ok || at < start || at > max {
+			break
+		}
+		// Neither is one that knows of an aborted transaction which the index has lost: only the log can give it back.
+		if decodeState(state, &h.epochs, &h.producers) == nil &&
+			(h.producers.lastAborted < start || h.producers.lastAborted <= h.log.AbortedThrough()) {
+			from = at
+			break
+		}
+		h.clear()
+		max = at - 1
 	}
 	replayed := int64(0)
-	err = h.log.Scan(from, func(b record.Batch) bool {
+	err := h.log.Scan(from, func(b record.Batch) bool {
 		if b.BaseOffset() >= from || from == start {
 			h.replay(b)
 			replayed += int64(b.Size())
@@ -51,7 +61,9 @@ func (h *hard) clear() {
 // replay merges a batch that is in the log.
 func (h *hard) replay(b record.Batch) {
 	h.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
-	h.producers.replay(b)
+	if txn, aborted := h.producers.replay(b); aborted {
+		h.log.AddAborted(txn)
+	}
 }
 
 // appended merges batches that were just written. due says that a snapshot should be saved, which is so every limit bytes.
