@@ -26,7 +26,8 @@ var errGone = errors.New("segment is gone")
 // lock with appends. The methods that change the log may be called by many too; they exclude each other. The first use loads it.
 type Log struct {
 	files
-	hints hints
+	hints   hints
+	aborted abortedIndex
 
 	start, end, synced, size atomic.Int64
 

@@ -19,6 +19,8 @@ import (
 //
 //	nothing                                   an empty log at offset 0
 //	*.TEMP, *.tmp                             removed
+//	a snapshot of an offset above the end     removed, as what was there is lost
+//	OFFSET.aborted                            believed up to the first that does not follow the one before
 //	NNN.START, NNN.END                        the library finishes its own truncation, before anything is looked at
 //	NNN-OFFSET.base                           everything before file NNN is removed; the log begins at OFFSET
 //	truncate                                  a truncation inside an entry is finished (see truncate.go)
@@ -58,6 +60,8 @@ func (l *Log) Load() error {
 type found struct {
 	files    []uint64 // data files by index, in order
 	sidecars []uint64
+	snaps    []int64 // snapshots by offset, in order
+	aborted  []int64 // files of aborted transactions, in order
 	markers  []baseMarker
 	cut      bool // a truncation was not finished
 }
@@ -95,9 +99,20 @@ func (r *recovery) run() error {
 	if err := l.removeSidecars(fnd.sidecars, r.segs); err != nil {
 		return err
 	}
-	if !fnd.cut {
-		return nil
+	if fnd.cut {
+		if err := r.finishCut(cut); err != nil {
+			return err
+		}
 	}
+	if err := l.dropSnapshotsAbove(l.end.Load(), fnd.snaps); err != nil {
+		return err
+	}
+	return l.loadAborted(fnd.aborted)
+}
+
+// finishCut ends a truncation that a crash has interrupted.
+func (r *recovery) finishCut(cut pendingCut) error {
+	l := r.log
 	if len(cut.kept) < record.HeaderSize || record.Batch(cut.kept).BaseOffset() < l.end.Load() {
 		cut.kept = nil // of a file that is no more
 	}
@@ -183,6 +198,10 @@ func (f *files) list() (fnd found, err error) {
 			fnd.markers = append(fnd.markers, m)
 		} else if index, ok := parseSegment(strings.TrimSuffix(name, sidecarSuffix)); ok && strings.HasSuffix(name, sidecarSuffix) {
 			fnd.sidecars = append(fnd.sidecars, index)
+		} else if at, ok := parseOffset(strings.TrimSuffix(name, snapshotSuffix)); ok && strings.HasSuffix(name, snapshotSuffix) {
+			fnd.snaps = append(fnd.snaps, at)
+		} else if first, ok := parseOffset(strings.TrimSuffix(name, abortedSuffix)); ok && strings.HasSuffix(name, abortedSuffix) {
+			fnd.aborted = append(fnd.aborted, first)
 		}
 		fnd.cut = fnd.cut || name == cutName
 	}
