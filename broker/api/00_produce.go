@@ -19,26 +19,17 @@ import (
 // Differs from Kafka: a transactional batch is refused with INVALID_TXN_STATE until transactions are there.
 
 func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
-	o := newProduceOp(s, c, q)
-	img := s.Image()
-	unauthorizedTxn := transactional(q) && (q.TransactionID == nil || !s.Authorizer.Authorize(c.Session, Write, TransactionalIDResource, *q.TransactionID))
-	for i := range q.Topics {
-		t := &q.Topics[i]
-		topic, code := s.produceTopic(c, img, q, t, unauthorizedTxn)
-		o.encoder.Topic(t.Topic, t.TopicID, len(t.Partitions))
-		for j := range t.Partitions {
-			o.append(topic, code, &t.Partitions[j])
-		}
+	if c.Session.produces.busy() {
+		return s.produceLater(c, q, nil)
 	}
+	v := s.startVerification(c, q)
+	if v.asks() {
+		return s.produceLater(c, q, v)
+	}
+	o := s.appendAll(c, q, v)
 	if q.Acks == 0 {
-		failed := o.failed
-		o.Release()
-		if failed { // the client cannot be told otherwise
-			return nil, errUnacked
-		}
-		return nil, nil
+		return nil, o.unacked()
 	}
-	o.frame = o.encoder.Finish(0, o.leaderEndpoints(img, c.Session.ListenerName))
 	if len(o.waits) == 0 {
 		return o, nil
 	}
@@ -47,6 +38,28 @@ func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 		o.wait(ctx, deadline)
 		return o, nil
 	}}, nil
+}
+
+// appendAll appends to all partitions and encodes what became of it.
+func (s *Server) appendAll(c *Call, q *kmsg.ProduceRequest, v *verification) *produceOp {
+	o := newProduceOp(s, c, q)
+	img := s.Image()
+	unauthorizedTxn := s.unauthorizedTxn(c, q)
+	for i := range q.Topics {
+		t := &q.Topics[i]
+		topic, code := s.produceTopic(c, img, q, t, unauthorizedTxn)
+		o.encoder.Topic(t.Topic, t.TopicID, len(t.Partitions))
+		for j := range t.Partitions {
+			o.append(topic, code, &t.Partitions[j], v.of(i, j))
+		}
+	}
+	o.frame = o.encoder.Finish(0, o.leaderEndpoints(img, c.Session.ListenerName))
+	return o
+}
+
+// unauthorizedTxn says whether a request has transactional records that its session may not write.
+func (s *Server) unauthorizedTxn(c *Call, q *kmsg.ProduceRequest) bool {
+	return transactional(q) && (q.TransactionID == nil || !s.Authorizer.Authorize(c.Session, Write, TransactionalIDResource, *q.TransactionID))
 }
 
 // produceTopic finds and authorizes a topic. Kafka's order: the right to write comes before the topic's existence.

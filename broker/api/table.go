@@ -14,12 +14,14 @@ var Table = []Row{
 	{21, handle(deleteRecords)},
 	{22, handle(initProducerID)},
 	{23, handle(offsetForLeaderEpoch)},
+	{27, handle(writeTxnMarkers)},
 	{32, handle(describeConfigs)},
 	{33, handle(alterConfigs)},
 	{35, handle(describeLogDirs)},
 	{37, handle(createPartitions)},
 	{44, handle(incrementalAlterConfigs)},
 	{60, handle(describeCluster)},
+	{61, handle(describeProducers)},
 	{75, handle(describeTopicPartitions)},
 }
 

@@ -87,6 +87,17 @@ func (h *hard) Unsaved() int64 { return h.unsaved }
 // Producers is how many producer ids are known.
 func (h *hard) Producers() int { return len(h.producers.byID) }
 
+// DescribeProducers returns what is known of all producers, by id.
+func (h *hard) DescribeProducers() []ProducerState {
+	out := make([]ProducerState, 0, len(h.producers.byID))
+	for _, id := range h.producers.ids() {
+		p := h.producers.byID[id]
+		out = append(out, ProducerState{ID: id, Epoch: p.epoch, LastSequence: p.lastSeq(), LastTimestampMs: p.timestampMs,
+			CoordinatorEpoch: p.coordinatorEpoch, TxnFirst: p.txnFirst})
+	}
+	return out
+}
+
 // SaveSnapshot keeps the hard state in the log, so that the next Load is short. It does nothing when nothing has changed since.
 func (h *hard) SaveSnapshot() error {
 	h.unsaved = 0

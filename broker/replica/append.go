@@ -38,7 +38,7 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 		return
 	}
 	t := r.topic
-	if t.internal && !q.InternalOK {
+	if t.internal && !q.InternalOK && !q.Coordinator {
 		r.mu.Unlock()
 		res.Code = protocol.InvalidTopicException
 		return
@@ -69,7 +69,7 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 // validate looks through the records without a lock.
 func validate(t *topic, now int64, q *partition.AppendRequest, a *partition.Append, res *partition.AppendResult) bool {
 	out, set, verr := record.Validate(q.Records, record.Options{
-		ProduceVersion: q.Version, Compacted: t.cfg.CleanupCompact, LogAppendTime: t.cfg.LogAppendTime, NowMs: now,
+		ProduceVersion: q.Version, Internal: q.Coordinator, Compacted: t.cfg.CleanupCompact, LogAppendTime: t.cfg.LogAppendTime, NowMs: now,
 		BeforeMaxMs: t.cfg.MessageTimestampBeforeMaxMs, AfterMaxMs: t.cfg.MessageTimestampAfterMaxMs,
 		MaxMessageBytes: t.cfg.MaxMessageBytes, MaxRecordBytes: t.cfg.MaxDecompressedMessageBytes, Target: t.target,
 	})
@@ -85,6 +85,7 @@ func validate(t *topic, now int64, q *partition.AppendRequest, a *partition.Appe
 		return false
 	}
 	a.Records, a.Set, a.Acks = out, set, q.Acks
+	a.Coordinator, a.TxnVersion, a.Guard = q.Coordinator, q.TxnVersion, q.Guard
 	return true
 }
 
