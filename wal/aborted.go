@@ -31,6 +31,8 @@ const (
 
 // abortedIndex is what is in memory of it. Files are written and removed by who holds the log's mutex.
 type abortedIndex struct {
+	of *Log
+
 	mu    sync.Mutex
 	full  []abortedFile       // in order; replaced or added to, never changed
 	open  []record.AbortedTxn // after those; added to, never changed
@@ -71,8 +73,8 @@ func (x *abortedIndex) get() (full []abortedFile, open []record.AbortedTxn) {
 
 // AddAborted adds a transaction to the index. They come in the order of their markers; one that is there already is ignored. It is in a
 // file when SaveSnapshot returns.
-func (l *Log) AddAborted(t record.AbortedTxn) {
-	x := &l.aborted
+func (x *abortedIndex) AddAborted(t record.AbortedTxn) {
+	l := x.of
 	x.mu.Lock()
 	if t.LastOffset <= x.through() {
 		x.mu.Unlock()
@@ -95,15 +97,16 @@ func (l *Log) AddAborted(t record.AbortedTxn) {
 }
 
 // AbortedThrough returns the offset of the newest marker in the index, -1 where there is none.
-func (l *Log) AbortedThrough() int64 {
-	l.aborted.mu.Lock()
-	defer l.aborted.mu.Unlock()
-	return l.aborted.through()
+func (x *abortedIndex) AbortedThrough() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.through()
 }
 
 // Aborted appends to dst the aborted transactions that may have a record from from on, in the next bytes of the log and below limit.
-func (l *Log) Aborted(dst []record.AbortedTxn, from, limit int64, bytes int) ([]record.AbortedTxn, error) {
-	full, open := l.aborted.get()
+func (x *abortedIndex) Aborted(dst []record.AbortedTxn, from, limit int64, bytes int) ([]record.AbortedTxn, error) {
+	l := x.of
+	full, open := x.get()
 	if len(full) == 0 && (len(open) == 0 || open[len(open)-1].LastOffset < from) {
 		return dst, nil
 	}
@@ -137,9 +140,9 @@ func overlapping(dst, txns []record.AbortedTxn, from, limit int64) []record.Abor
 
 // reach returns an offset that a Read of so many bytes from from on up to limit does not go beyond. It is close: the next point of the
 // index.
-func (l *Log) reach(from, limit int64, bytes int) int64 {
+func (x *abortedIndex) reach(from, limit int64, bytes int) int64 {
 	left := int64(bytes) + int64(bytes)/12 + maxPrefix // entries have a prefix each, and no batch is smaller than twelve of those
-	segs := l.view.Load().segs
+	segs := x.of.view.Load().segs
 	for i := findSegment(segs, from); i < len(segs) && segs[i].base < limit; i++ {
 		s := segs[i]
 		size := s.size.Load()
@@ -202,8 +205,8 @@ func (f *files) readAborted(first int64) (before int64, txns []record.AbortedTxn
 }
 
 // saveAborted writes what is not in a file yet. The log's mutex is held.
-func (l *Log) saveAborted(sync bool) error {
-	x := &l.aborted
+func (x *abortedIndex) saveAborted(sync bool) error {
+	l := x.of
 	x.mu.Lock()
 	open, saved, before := x.open, x.saved, x.before()
 	x.mu.Unlock()
@@ -233,8 +236,8 @@ func fileOf(txns []record.AbortedTxn) abortedFile {
 
 // loadAborted reads the chain of files, which are in order, of a log that begins and ends where it does now. What comes after a break is
 // dropped, and what the log has lost.
-func (l *Log) loadAborted(firsts []int64) error {
-	x := &l.aborted
+func (x *abortedIndex) loadAborted(firsts []int64) error {
+	l := x.of
 	start, end := l.start.Load(), l.end.Load()
 	var stale []int64
 	broken := false
@@ -282,8 +285,8 @@ func (x *abortedIndex) closeOpen() {
 
 // cutAborted forgets what ends at or above end, and removes those files and the stale ones, durably: one that came back after a crash
 // would be taken for an index of what was appended instead. The log's mutex is held.
-func (l *Log) cutAborted(end int64, stale []int64) error {
-	x := &l.aborted
+func (x *abortedIndex) cutAborted(end int64, stale []int64) error {
+	l := x.of
 	x.mu.Lock()
 	full, open, saved := x.full, x.open, x.saved
 	n := sort.Search(len(full), func(i int) bool { return full[i].last >= end })
@@ -333,16 +336,25 @@ func (f *files) removeAborted(firsts []int64, kept []record.AbortedTxn) error {
 }
 
 // trimAborted removes the files that are below the log start. The log's mutex is held.
-func (l *Log) trimAborted() {
-	x := &l.aborted
+func (x *abortedIndex) trimAborted() {
+	l := x.of
 	start := l.start.Load()
 	x.mu.Lock()
 	n := sort.Search(len(x.full), func(i int) bool { return x.full[i].last >= start })
-	gone := x.full[:n]
+	var gone []int64
+	for _, f := range x.full[:n] {
+		gone = append(gone, f.first)
+	}
 	x.full = x.full[n:]
+	if len(x.open) > 0 && x.through() < start {
+		if x.saved > 0 {
+			gone = append(gone, x.open[0].LastOffset)
+		}
+		x.open, x.saved = nil, 0
+	}
 	x.mu.Unlock()
-	for _, f := range gone {
-		if err := l.dir.fs.Remove(l.abortedPath(f.first)); err != nil && !notExist(err) {
+	for _, first := range gone {
+		if err := l.dir.fs.Remove(l.abortedPath(first)); err != nil && !notExist(err) {
 			l.dir.log.Warn("an index of aborted transactions stays", "log", l.name, "err", err) // the next start removes it
 		}
 	}

@@ -107,10 +107,11 @@ func (f *files) removeSnapshots(offsets []int64) error {
 }
 
 // dropSideAbove removes snapshots and aborted transactions of offsets that are no more.
-func (l *Log) dropSideAbove(end int64) error {
+func dropSideAbove(l *Log, end int64) error {
 	if err := l.cutAborted(end, nil); err != nil {
 		return l.dir.fail("drop aborted transactions of "+l.path, err)
 	}
+	l.trimAborted()
 	all, err := l.snapshots()
 	if err != nil {
 		return l.dir.fail("drop snapshots of "+l.path, err)

@@ -279,7 +279,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "marker":
 		s.marker(a, n, &out, &e)
 	case "verify":
-		g, code := n.p.StartVerification(s.now, a.i64("pid", 0), int16(a.i64("pe", 0)), int32(a.i64("seq", 0)), a.has("bumps"))
+		var g Guard
+		code := n.p.CheckAppend(1)
+		if code == protocol.None {
+			g, code = n.p.StartVerification(s.now, a.i64("pid", 0), int16(a.i64("pe", 0)), int32(a.i64("seq", 0)), a.has("bumps"))
+		}
 		fmt.Fprintf(&out, "%s needed %v\n", code, g.Needed())
 		n.guards[a.str("guard")] = g
 	case "fetch":

@@ -153,10 +153,7 @@ func (p *producer) mayEnd(epoch int16, coordinatorEpoch int32, version int8) pro
 	return protocol.None
 }
 
-// CheckMarker says what an append of a marker would say: for a coordinator that writes the markers of its own topic.
-func (p *Partition) CheckMarker(producerID int64, epoch int16, coordinatorEpoch int32, version int8) protocol.Code {
-	if code := p.CheckAppend(1); code != protocol.None {
-		return code
-	}
-	return p.producers.byID[producerID].mayEnd(epoch, coordinatorEpoch, version)
+// CheckMarker says what an append of a marker would say, if CheckAppend lets it through.
+func (h *hard) CheckMarker(producerID int64, epoch int16, coordinatorEpoch int32, version int8) protocol.Code {
+	return h.producers.byID[producerID].mayEnd(epoch, coordinatorEpoch, version)
 }

@@ -23,15 +23,9 @@ func (g Guard) Needed() bool { return g.v != nil }
 
 // StartVerification begins, or goes on with, the verification of a producer whose batch with the first sequence number seq is to be
 // appended. Where the guard that it returns says so the transaction coordinator must be asked; then the guard goes with the append.
-// bumpsEpochs says that the request is of a version that goes with transactions of version 2.
-func (p *Partition) StartVerification(nowMs, producerID int64, epoch int16, seq int32, bumpsEpochs bool) (Guard, protocol.Code) {
-	switch {
-	case p.failed != protocol.None:
-		return Guard{}, p.failed
-	case !p.leader:
-		return Guard{}, protocol.NotLeaderOrFollower
-	}
-	t := &p.producers
+// bumpsEpochs says that the request is of a version that goes with transactions of version 2. CheckAppend must have let it through.
+func (h *hard) StartVerification(nowMs, producerID int64, epoch int16, seq int32, bumpsEpochs bool) (Guard, protocol.Code) {
+	t := &h.producers
 	if x := t.byID[producerID]; x != nil {
 		switch {
 		case epoch < x.epoch:
@@ -54,12 +48,9 @@ func (p *Partition) StartVerification(nowMs, producerID int64, epoch int16, seq 
 	return Guard{v}, protocol.None
 }
 
-// CheckVerified says what an append of a transactional batch with that guard would say: for a coordinator that appends later.
-func (p *Partition) CheckVerified(producerID int64, epoch int16, g Guard) protocol.Code {
-	if code := p.CheckAppend(1); code != protocol.None {
-		return code
-	}
-	return p.producers.mayWrite(p.producers.byID[producerID], producerID, epoch, g)
+// CheckVerified says what an append of a transactional batch with that guard would say, if CheckAppend lets it through.
+func (h *hard) CheckVerified(producerID int64, epoch int16, g Guard) protocol.Code {
+	return h.producers.mayWrite(h.producers.byID[producerID], producerID, epoch, g)
 }
 
 // mayWrite says whether a transactional batch may be written: its transaction is ongoing here, or it has been verified.
