@@ -17,7 +17,8 @@ import (
 //
 // Versions: 1 flexible · 2 transaction version (KIP-1228).
 // Needs: ALTER or CLUSTER_ACTION on Cluster.
-// Differs from Kafka: a partition in a log directory that is offline is KAFKA_STORAGE_ERROR, which the coordinator tries again as well,
+// Differs from Kafka: where one marker of a request has the producer id or epoch -1 none is written, in Kafka those before it are. A
+// partition in a log directory that is offline is KAFKA_STORAGE_ERROR, which the coordinator tries again as well,
 // instead of UNKNOWN_TOPIC_OR_PARTITION.
 
 // OffsetMarkers ends transactions in the group coordinator: it appends the markers of __consumer_offsets itself, in the order of its own
@@ -50,7 +51,12 @@ type markerWait struct {
 func writeTxnMarkers(s *Server, c *Call, q *kmsg.WriteTxnMarkersRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
 	img := s.Image()
-	allowed := s.mayCluster(c.Session, Alter) || s.mayCluster(c.Session, ClusterAction)
+	code := protocol.None
+	if !s.mayCluster(c.Session, Alter) && !s.mayCluster(c.Session, ClusterAction) {
+		code = protocol.ClusterAuthorizationFailed
+	} else if slices.ContainsFunc(q.Markers, func(m kmsg.WriteTxnMarkersRequestMarker) bool { return m.ProducerID == -1 || m.ProducerEpoch == -1 }) {
+		code = protocol.UnknownServerError // it is a bare exception there
+	}
 	places := markerPlaces{resp: resp, producers: map[int64]int{}, topics: map[markerTopic]int{}}
 	var waits []markerWait
 	for i := range q.Markers {
@@ -62,8 +68,8 @@ func writeTxnMarkers(s *Server, c *Call, q *kmsg.WriteTxnMarkersRequest) (Respon
 			topic := img.Topic(m.Topics[j].Topic)
 			for _, n := range m.Topics[j].Partitions {
 				w := markerWait{producer: at, topic: t, part: len(rt.Partitions)}
-				code := protocol.ClusterAuthorizationFailed
-				if allowed {
+				code := code
+				if code == protocol.None {
 					code = s.writeMarker(topic, n, marker, &w)
 				}
 				rt.Partitions = append(rt.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{Partition: n, ErrorCode: int16(code)})

@@ -446,6 +446,8 @@ func TestWriteTxnMarkers(t *testing.T) {
 			"7 t-0 NONE", "7 t-1 NONE", "7 none-3 UNKNOWN_TOPIC_OR_PARTITION", "8 elsewhere-0 UNKNOWN_TOPIC_OR_PARTITION")
 		want(markers(marker(7, 3, true, 4, 2, "t", 0)), "7 t-0 TRANSACTION_COORDINATOR_FENCED")
 		want(markers())
+		want(markers(marker(-1, 3, true, 5, 2, "t", 0), marker(7, 3, true, 5, 2, "t", 0)), "-1 t-0 UNKNOWN_SERVER_ERROR", "7 t-0 UNKNOWN_SERVER_ERROR")
+		want(markers(marker(7, -1, true, 5, 2, "t", 0)), "7 t-0 UNKNOWN_SERVER_ERROR")
 
 		// offsets of groups
 		want(markers(marker(7, 1, true, 5, 0, "__consumer_offsets", 1)), "7 __consumer_offsets-1 NOT_LEADER_OR_FOLLOWER")

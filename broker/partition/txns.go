@@ -141,9 +141,10 @@ func (t *producers) checkCoordinator(b record.Batch, g Guard, version int8) prot
 // mayEnd says whether a marker may end the transaction of p, which is nil where nothing is known of the producer. From version 2 on
 // (KIP-890) each transaction ends with a higher epoch than its records had (KIP-1228); the same one again is a repetition.
 func (p *producer) mayEnd(epoch int16, coordinatorEpoch int32, version int8) protocol.Code {
+	if p == nil {
+		p = &unknownProducer
+	}
 	switch {
-	case p == nil:
-		return protocol.None
 	case version < 2 && epoch < p.epoch,
 		version >= 2 && epoch <= p.epoch && !(epoch == p.epoch && (p.txnFirst < 0 || epoch == 1<<15-1)):
 		return protocol.InvalidProducerEpoch
@@ -152,6 +153,9 @@ func (p *producer) mayEnd(epoch int16, coordinatorEpoch int32, version int8) pro
 	}
 	return protocol.None
 }
+
+// unknownProducer is one of which nothing was written.
+var unknownProducer = producer{epoch: -1, coordinatorEpoch: -1, txnFirst: -1}
 
 // CheckMarker says what an append of a marker would say, if CheckAppend lets it through.
 func (h *hard) CheckMarker(producerID int64, epoch int16, coordinatorEpoch int32, version int8) protocol.Code {
