@@ -141,7 +141,8 @@ func overlapping(dst, txns []record.AbortedTxn, from, limit int64) []record.Abor
 // reach returns an offset that a Read of so many bytes from from on up to limit does not go beyond. It is close: the next point of the
 // index.
 func (x *abortedIndex) reach(from, limit int64, bytes int) int64 {
-	left := int64(bytes) + int64(bytes)/12 + maxPrefix // entries have a prefix each, and no batch is smaller than twelve of those
+	left := min(int64(bytes), 1<<40)
+	left += left/12 + maxPrefix // entries have a prefix each, and no batch is smaller than twelve of those
 	segs := x.of.view.Load().segs
 	for i := findSegment(segs, from); i < len(segs) && segs[i].base < limit; i++ {
 		s := segs[i]
