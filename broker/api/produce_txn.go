@@ -268,23 +268,23 @@ func (x *laterProduce) held() int {
 
 // appendLater works until nothing is left.
 func (s *Server) appendLater(l *laterProduces) {
-	for {
+	for more := true; more; {
 		l.mu.Lock()
-		if len(l.queue) == 0 {
-			l.queue, l.works = nil, false
-			l.mu.Unlock()
-			return
-		}
 		x := l.queue[0]
 		l.queue = l.queue[1:]
 		l.mu.Unlock()
 		s.appendOne(x)
+		l.mu.Lock()
+		if more = len(l.queue) > 0; !more {
+			l.queue, l.works = nil, false // before the client hears of it: what it sends then is not later any more
+		}
+		l.mu.Unlock()
+		close(x.done)
 	}
 }
 
 // appendOne verifies and appends one request.
 func (s *Server) appendOne(x *laterProduce) {
-	defer close(x.done)
 	defer recovered(s.Log)
 	if x.v == nil {
 		x.v = s.startVerification(x.call, x.req)
