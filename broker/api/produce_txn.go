@@ -229,6 +229,7 @@ func (s *Server) produceLater(c *Call, q *kmsg.ProduceRequest, v *verification) 
 	call := *c
 	call.Header.ClientID, call.Body = slices.Clone(c.Header.ClientID), req
 	x := &laterProduce{call: &call, req: req, v: v, done: make(chan struct{})}
+	held, acks, timeout := x.held(), req.Acks, time.Duration(req.TimeoutMillis)*time.Millisecond
 	l := &c.Session.produces
 	l.mu.Lock()
 	l.queue = append(l.queue, x)
@@ -238,7 +239,7 @@ func (s *Server) produceLater(c *Call, q *kmsg.ProduceRequest, v *verification) 
 	if start {
 		go s.appendLater(l)
 	}
-	return &Pending{Held: x.held(), Wait: func(ctx context.Context) (Response, error) {
+	return &Pending{Held: held, Wait: func(ctx context.Context) (Response, error) {
 		select {
 		case <-x.done:
 		case <-ctx.Done():
@@ -247,10 +248,10 @@ func (s *Server) produceLater(c *Call, q *kmsg.ProduceRequest, v *verification) 
 		if x.op == nil {
 			return nil, errNoAnswer
 		}
-		if req.Acks == 0 {
+		if acks == 0 {
 			return nil, x.op.unacked()
 		}
-		x.op.wait(ctx, s.Now().Add(time.Duration(req.TimeoutMillis)*time.Millisecond))
+		x.op.wait(ctx, s.Now().Add(timeout))
 		return x.op, nil
 	}}, nil
 }
@@ -271,6 +272,7 @@ func (s *Server) appendLater(l *laterProduces) {
 	for more := true; more; {
 		l.mu.Lock()
 		x := l.queue[0]
+		l.queue[0] = nil
 		l.queue = l.queue[1:]
 		l.mu.Unlock()
 		s.appendOne(x)
@@ -293,4 +295,5 @@ func (s *Server) appendOne(x *laterProduce) {
 		s.verify(x.v, x.call.Header.Version)
 	}
 	x.op = s.appendAll(x.call, x.req, x.v)
+	x.call, x.req, x.v = nil, nil, nil // the copy goes, whenever the client reads its answer
 }
