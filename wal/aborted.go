@@ -65,10 +65,10 @@ func (x *abortedIndex) before() int64 {
 	return -1
 }
 
-func (x *abortedIndex) get() (full []abortedFile, open []record.AbortedTxn) {
+func (x *abortedIndex) get() (full []abortedFile, open []record.AbortedTxn, through int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.full, x.open
+	return x.full, x.open, x.through()
 }
 
 // AddAborted adds a transaction to the index. They come in the order of their markers; one that is there already is ignored. It is in a
@@ -106,8 +106,8 @@ func (x *abortedIndex) AbortedThrough() int64 {
 // Aborted appends to dst the aborted transactions that may have a record from from on, in the next bytes of the log and below limit.
 func (x *abortedIndex) Aborted(dst []record.AbortedTxn, from, limit int64, bytes int) ([]record.AbortedTxn, error) {
 	l := x.of
-	full, open := x.get()
-	if len(full) == 0 && (len(open) == 0 || open[len(open)-1].LastOffset < from) {
+	full, open, through := x.get()
+	if through < from {
 		return dst, nil
 	}
 	limit = l.reach(from, limit, bytes)

@@ -1,9 +1,12 @@
 package replica
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"weir/broker/partition"
 	"weir/protocol"
@@ -169,4 +172,148 @@ func TestTransactionsElsewhere(t *testing.T) {
 		t.Error(code)
 	}
 	b.close()
+}
+
+// txnModel is what a partition holds, by who wrote it.
+type txnModel struct {
+	bed     *bed
+	id      partition.ID
+	rnd     *rand.Rand
+	batches []*txnModelBatch // in order
+	open    map[int64]*txnModelTxn
+	epochs  map[int64]int16
+}
+
+type txnModelBatch struct {
+	base, next int64
+	txn        *txnModelTxn // nil: of none
+}
+
+type txnModelTxn struct {
+	seq          int32
+	first        int64
+	ended, abort bool
+}
+
+// step does something random; the codes must be as expected.
+func (x *txnModel) step() {
+	pid := x.rnd.Int64N(8)
+	end := x.bed.m.ListOffset(x.id, latest, partition.ReadToEnd, -1, true).Offset
+	n := 1 + x.rnd.IntN(20)
+	switch k := x.rnd.IntN(10); {
+	case k < 2:
+		x.bed.ok(x.id, n)
+		x.batches = append(x.batches, &txnModelBatch{end, end + int64(n), nil})
+	case k < 7:
+		t := x.open[pid]
+		if t == nil {
+			t = &txnModelTxn{first: end}
+			x.open[pid] = t
+		}
+		wantCode(x.bed.t, "transact", x.bed.transact(x.id, pid, x.epochs[pid], t.seq, n), protocol.None)
+		t.seq += int32(n)
+		x.batches = append(x.batches, &txnModelBatch{end, end + int64(n), t})
+	default:
+		x.epochs[pid]++
+		abort := x.rnd.IntN(2) == 0
+		wantCode(x.bed.t, "end", x.bed.end(x.id, pid, x.epochs[pid], !abort), protocol.None)
+		if t := x.open[pid]; t != nil {
+			t.ended, t.abort = true, abort
+			delete(x.open, pid)
+		}
+	}
+}
+
+// check reads from somewhere as a consumer does, and wants all that is committed and nothing else.
+func (x *txnModel) check() {
+	t := x.bed.t
+	lso := x.bed.m.ListOffset(x.id, latest, partition.ReadUncommitted, -1, true).Offset
+	for _, o := range x.open {
+		lso = min(lso, o.first)
+	}
+	if got := x.bed.m.ListOffset(x.id, latest, partition.ReadCommitted, -1, true).Offset; got != lso {
+		t.Fatalf("last stable offset %d, want %d", got, lso)
+	}
+	from := x.rnd.Int64N(lso + 1)
+	var res partition.ReadResult
+	got := map[int64]bool{}
+	for at := from; at < lso; {
+		x.bed.m.Read(x.id, &partition.ReadRequest{Offset: at, MaxBytes: 1 << (8 + x.rnd.IntN(10)), AtLeastOne: true, Isolation: partition.ReadCommitted,
+			LeaderEpoch: -1, LastFetchedEpoch: -1, ReplicaID: -1, ReplicaEpoch: -1}, &res)
+		recs, err := bytesOf(&res.Records)
+		if err != nil || len(recs) == 0 || res.LastStable != lso {
+			t.Fatalf("read at %d: %+v, %v", at, res, err)
+		}
+		slices.SortFunc(res.Aborted, func(a, b record.AbortedTxn) int { return int(a.FirstOffset - b.FirstOffset) })
+		skip := map[int64]bool{}
+		for len(recs) > 0 {
+			b, rest, err := record.Next(recs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for len(res.Aborted) > 0 && res.Aborted[0].FirstOffset <= b.LastOffset() {
+				skip[res.Aborted[0].ProducerID] = true
+				res.Aborted = res.Aborted[1:]
+			}
+			if control, _, _ := record.ReadMarker(b); b.Control() {
+				if control == record.ControlAbort {
+					delete(skip, b.ProducerID())
+				}
+			} else if !b.Transactional() || !skip[b.ProducerID()] {
+				got[b.BaseOffset()] = true
+			}
+			at, recs = b.NextOffset(), rest
+		}
+		res.Records.Release()
+	}
+	for _, b := range x.batches {
+		want := b.next > from && b.next <= lso && (b.txn == nil || b.txn.ended && !b.txn.abort)
+		if got[b.base] != want {
+			t.Fatalf("from %d, last stable %d: the batch at %d is taken: %v", from, lso, b.base, got[b.base])
+		}
+	}
+}
+
+// restart stops the broker and starts it, maybe without some of what lies beside the log.
+func (x *txnModel) restart(dir string) {
+	x.bed.close()
+	var lose []string
+	switch x.rnd.IntN(4) {
+	case 0:
+		lose, _ = filepath.Glob(filepath.Join(dir, "*", "*", "*.snapshot"))
+	case 1:
+		lose, _ = filepath.Glob(filepath.Join(dir, "*", "*", "*.aborted"))
+	}
+	for _, name := range lose {
+		if err := os.Remove(name); err != nil {
+			x.bed.t.Fatal(err)
+		}
+	}
+	x.bed.open()
+}
+
+// TestTransactionsRandom lets transactions of several producers run through starts of the broker and what they may find missing.
+func TestTransactionsRandom(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	for range 4 {
+		dir := t.TempDir()
+		b := newWALBed(t, dir)
+		id := partition.ID{Topic: b.topic("t", one, 0)}
+		b.set("t", "segment.bytes", "65536")
+		x := &txnModel{bed: b, id: id, rnd: rnd, open: map[int64]*txnModelTxn{}, epochs: map[int64]int16{}}
+		for range 1500 {
+			switch k := rnd.IntN(100); {
+			case k < 90:
+				x.step()
+			case k < 98:
+				x.check()
+			default:
+				x.restart(dir)
+				x.check()
+			}
+		}
+		b.close()
+	}
 }
