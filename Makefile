@@ -43,13 +43,13 @@ test: build
 	else echo "race detector: off, no C compiler found"; fi; \
 	set -ex; \
 	CGO_ENABLED=$${race:+1} $(GO) test $$race -timeout 15m ./...
-	cd compat-tests && WEIR_BIN=../bin/weir $(GO) test -count=1 -timeout 15m .
+	cd compat-tests && WEIR_BIN="$(CURDIR)/bin/weir" $(GO) test -count=1 -timeout 15m .
 
 compat: build
 	@for tool in kcat java mvn; do \
 	  command -v $$tool >/dev/null || { echo "make compat needs $$tool (Debian: kcat, default-jre-headless, maven)" >&2; exit 1; }; \
 	done
-	cd compat-tests && WEIR_BIN=../bin/weir WEIR_COMPAT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -p 1 ./...
+	cd compat-tests && WEIR_BIN="$(CURDIR)/bin/weir" WEIR_COMPAT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -p 1 ./...
 
 bench: build
 	bench/run

@@ -43,8 +43,10 @@ type Broker struct {
 	dirs      []*dir
 	node      *raft.Node
 	replicas  *replica.Manager
+	groups    *groups
 	server    *server
 	membering *lifecycle
+	placed    *placements
 
 	close  sync.Once
 	closed chan struct{}
@@ -57,7 +59,8 @@ type Broker struct {
 func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	cfg.fill()
 	all := newLoggers(cfg.Logger.Handler())
-	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1)}
+	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1),
+		placed: newPlacements()}
 	defer func() {
 		if err != nil {
 			b.stop()
@@ -73,6 +76,8 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.node.Subscribe(b.replicas.Apply)
+	b.groups = b.newGroups()
+	b.node.Subscribe(b.groups.apply)
 	if err := b.register(ctx); err != nil {
 		return nil, err
 	}
@@ -123,14 +128,15 @@ func (b *Broker) Close() error {
 	return b.err
 }
 
-// Wait returns when the broker has been closed, or has ended because its metadata directory failed.
+// Wait returns when the broker has been closed, or has ended because its metadata directory failed: then with one line that says so.
 func (b *Broker) Wait() error {
 	select {
 	case <-b.closed:
 		return b.err
 	case err := <-b.failed:
 		b.failed <- err
-		return errors.Join(err, b.Close())
+		b.Close() // what else fails then follows from it, and watch logs it
+		return err
 	}
 }
 
@@ -151,7 +157,9 @@ func (b *Broker) watch() {
 	case err := <-b.failed:
 		b.failed <- err
 		b.log.Error("the broker stops", "error", err.Error())
-		b.Close()
+		if err := b.Close(); err != nil {
+			b.log.Warn("while stopping", "error", err.Error())
+		}
 	}
 }
 
@@ -169,6 +177,9 @@ func (b *Broker) stop() error {
 	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
+	}
+	if b.groups != nil {
+		b.groups.close()
 	}
 	if b.replicas != nil {
 		errs = append(errs, b.replicas.Close())

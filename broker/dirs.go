@@ -31,6 +31,9 @@ func (b *Broker) openDirs() error {
 	metaPath := filepath.Clean(b.static.MetadataLogDir())
 	logs := b.static.LogDirs()
 	for _, path := range logs {
+		if b.dirAt(path) != nil {
+			return fmt.Errorf("log.dirs names %s twice", filepath.Clean(path))
+		}
 		b.dirs = append(b.dirs, &dir{path: filepath.Clean(path)})
 	}
 	if b.dirAt(metaPath) == nil {
@@ -41,6 +44,9 @@ func (b *Broker) openDirs() error {
 			return err
 		}
 	}
+	if err := b.fit(b.dirAt(metaPath)); err != nil {
+		return err
+	}
 	if b.clusterID == "" {
 		b.clusterID = b.cfg.random().String()
 	}
@@ -49,7 +55,8 @@ func (b *Broker) openDirs() error {
 			return err
 		}
 	}
-	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.loggers.logger(replicaLogger), Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged}
+	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.loggers.logger(replicaLogger), Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged,
+		OnPlaced: b.placed.add}
 	for _, d := range b.dirs[:len(logs)] {
 		rc.Dirs = append(rc.Dirs, replica.DirConfig{Path: d.path, ID: d.id})
 	}
@@ -88,6 +95,52 @@ func (b *Broker) peek(d *dir) error {
 	}
 	b.clusterID, d.id = m.ClusterID, m.DirectoryID
 	return nil
+}
+
+// fit looks at what the directories hold together, before anything is changed. Where the metadata is not, a broker would found a new
+// cluster, and delete every log as one that no topic owns.
+func (b *Broker) fit(meta *dir) error {
+	for i, d := range b.dirs {
+		for _, other := range b.dirs[:i] {
+			if !d.fresh && d.err == nil && d.id == other.id {
+				return fmt.Errorf("log directories %s and %s have the same directory.id: one is a copy of the other", other.path, d.path)
+			}
+		}
+	}
+	if b.hasMetadata(meta) || meta.err != nil {
+		return nil
+	}
+	for _, d := range b.dirs {
+		if b.hasMetadata(d) {
+			return fmt.Errorf("metadata.log.dir is %s, but the metadata is in %s: set metadata.log.dir=%s", meta.path, d.path, d.path)
+		}
+	}
+	for _, d := range b.dirs {
+		entries, err := b.cfg.FS.ReadDir(d.path)
+		if err != nil {
+			continue // it is not there, or goes offline when it is opened
+		}
+		for _, e := range entries {
+			if replica.IsLog(e.Name()) {
+				return fmt.Errorf("metadata.log.dir %s holds no metadata, but log directory %s has the logs of a cluster", meta.path, d.path)
+			}
+		}
+	}
+	return nil
+}
+
+// hasMetadata says whether a directory holds metadata, of whatever cluster: an entry or a snapshot. A crash while a cluster is founded may
+// leave files without any.
+func (b *Broker) hasMetadata(d *dir) bool {
+	for _, sub := range []string{"log", "snapshots"} {
+		entries, _ := b.cfg.FS.ReadDir(filepath.Join(d.path, metadataName, sub)) // an error is told by who opens it
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && (e.IsDir() || info.Size() > 0) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // openStore opens a log directory for the replica manager.
@@ -137,22 +190,24 @@ func (b *Broker) openMetadataDir(d *dir) error {
 	return b.claim(d)
 }
 
-// dirsChanged is called when a log directory went offline or came back. The loss of the metadata's directory ends the broker, as
-// Kafka does; a full disk does not, for it may have space again.
+// dirsChanged is called when a log directory went offline or came back. The controller hears of it at once. The loss of the metadata's
+// directory ends the broker, as it ends Kafka, and so does that of the last one; a full disk does not, for it may have space again.
 func (b *Broker) dirsChanged() {
 	metaPath := filepath.Clean(b.static.MetadataLogDir())
+	left := 0
 	for _, info := range b.replicas.Dirs(false) {
-		if info.Code != protocol.None && filepath.Clean(info.Path) == metaPath {
-			if space, err := b.cfg.FS.Statfs(metaPath); err == nil && space.Usable < spareBytes {
-				continue
-			}
+		switch lost := info.Code != protocol.None && !info.Full; {
+		case !lost:
+			left++
+		case filepath.Clean(info.Path) == metaPath:
 			b.fail(fmt.Errorf("the directory of the metadata, %s, failed", metaPath))
 		}
 	}
+	if left == 0 {
+		b.fail(errors.New("all log directories failed"))
+	}
+	b.placed.kick()
 }
-
-// spareBytes is the free space below which a failed write is taken for a full disk.
-const spareBytes = 64 << 20
 
 // fail ends the broker for the first such reason.
 func (b *Broker) fail(err error) {

@@ -145,12 +145,13 @@ func (b *Broker) heartbeat(ctx context.Context, epoch int64) (*kmsg.BrokerHeartb
 	return r, nil
 }
 
-// logDirIDs are the directory ids of the log directories that serve, and of those that are offline.
+// logDirIDs are the directory ids of the log directories that serve, and of those that are offline. A full one still counts: it comes back
+// by itself, while the controller would never elect its only replicas again.
 func (b *Broker) logDirIDs() (online, offline [][16]byte) {
 	for _, info := range b.replicas.Dirs(false) {
 		switch d := b.dirAt(info.Path); {
 		case d == nil:
-		case info.Code == protocol.None:
+		case info.Code == protocol.None || info.Full:
 			online = append(online, d.id)
 		default:
 			offline = append(offline, d.id)
@@ -158,6 +159,9 @@ func (b *Broker) logDirIDs() (online, offline [][16]byte) {
 	}
 	return online, offline
 }
+
+// lastWord is how long a broker that stops waits for the controller to hear where its partitions are.
+const lastWord = time.Second
 
 // keepAlive sends heartbeats, and registers again when the controller no longer knows this incarnation.
 func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protocol.UUID) {
@@ -167,9 +171,15 @@ func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protoco
 	for {
 		select {
 		case <-ctx.Done():
+			// At the next start a directory may be missing, and what was in it is known only from here.
+			last, cancel := context.WithTimeout(context.Background(), lastWord)
+			defer cancel()
+			b.assignDirs(last, epoch)
 			return
 		case <-t.C:
+		case <-b.placed.wake:
 		}
+		b.assignDirs(ctx, epoch)
 		_, err := b.heartbeat(ctx, epoch)
 		if errors.Is(err, protocol.StaleBrokerEpoch) || errors.Is(err, protocol.BrokerIDNotRegistered) {
 			if e, rerr := b.sendRegistration(ctx, incarnation); rerr == nil {

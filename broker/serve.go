@@ -23,9 +23,11 @@ func (b *Broker) serve() {
 	s := &server{
 		api: &api.Server{
 			NodeID: b.nodeID, ClusterID: b.clusterID, Image: b.node.Image, Controller: b.node, Replicas: b.replicas,
+			Groups:        b.groups,
 			Sessions:      fetch.NewCache(b.static.Int("max.incremental.fetch.session.cache.slots"), newID),
 			FetchMaxBytes: int32(b.static.Int("fetch.max.bytes")),
 			Authorizer:    api.AllowAll{}, Now: b.cfg.Now, Log: b.loggers.logger(requestLogger), Loggers: b.loggers, Config: b.static,
+			NewID: b.cfg.random,
 			LeaderID: func() int32 {
 				if id, _, ok := b.node.Leader(); ok {
 					return id

@@ -24,7 +24,9 @@ func (Sarama) CanBeIdempotent() bool { return true }
 type saramaProducer struct {
 	producer sarama.AsyncProducer
 	topic    string
-	waiting  sync.WaitGroup // for answers: records that are tried again while the producer closes are refused
+	// waiting is for answers: records that are tried again while the producer closes are refused, and a first batch is often tried
+	// again. The library opens its connection in the background; who comes before it is there is told "broker not connected".
+	waiting  sync.WaitGroup
 	finished chan struct{}
 }
 

@@ -92,6 +92,38 @@ func (l *Layers) DescribeTopic(names []string, synonyms, docs bool) []Described 
 	return all
 }
 
+// DescribeNewTopic shows all settings of a topic as the response that creates it does. There a synonym counts whatever its name: with
+// log.retention.hours in the file retention.ms is from there, where DescribeTopic finds the default of log.retention.ms.
+func (l *Layers) DescribeNewTopic() []Described {
+	all := l.DescribeTopic(nil, false, false)
+	for i := range all {
+		if d := &all[i]; d.Source == FromDefault {
+			d.Source = l.sourceOf(Lookup(TopicScope, d.Name))
+			d.IsDefault = d.Source == FromDefault
+		}
+	}
+	return all
+}
+
+// sourceOf is the strongest layer that has any of a topic setting's synonyms.
+func (l *Layers) sourceOf(s *Setting) ValueSource {
+	for _, layer := range []struct {
+		has    func(key string) bool
+		source ValueSource
+	}{
+		{func(key string) bool { _, ok := l.Broker[key]; return ok }, FromBroker},
+		{func(key string) bool { _, ok := l.Cluster[key]; return ok }, FromClusterDefault},
+		{func(key string) bool { return l.Static.find(key) != nil }, FromStatic},
+	} {
+		for _, synonym := range s.Synonyms {
+			if layer.has(synonym.Name) {
+				return layer.source
+			}
+		}
+	}
+	return FromDefault
+}
+
 // DescribeBroker shows the settings of this broker: those of names, or all where names is empty, sorted by name. Unknown keys of
 // its files are shown as Kafka does: as secrets of unknown type.
 func (l *Layers) DescribeBroker(names []string, synonyms, docs bool) []Described {

@@ -161,6 +161,23 @@ func TestTopicFromSynonyms(t *testing.T) {
 	}
 }
 
+// The response that creates a topic finds a value's source where DescribeConfigs does not look.
+func TestDescribeNewTopic(t *testing.T) {
+	l := Layers{Static: resolve(t, "log.retention.hours=24"), Cluster: map[string]string{"log.roll.hours": "7"}, Topic: map[string]string{"segment.bytes": "2000000"}}
+	got := map[string]ValueSource{}
+	for _, d := range l.DescribeNewTopic() {
+		got[d.Name] = d.Source
+		if d.IsDefault != (d.Source == FromDefault) {
+			t.Errorf("%+v", d)
+		}
+	}
+	for name, want := range map[string]ValueSource{"retention.ms": FromStatic, "segment.ms": FromClusterDefault, "segment.bytes": FromTopic, "flush.ms": FromDefault} {
+		if got[name] != want {
+			t.Errorf("%s is from %d, want %d", name, got[name], want)
+		}
+	}
+}
+
 func TestDescribeWhatIsAskedFor(t *testing.T) {
 	l := Layers{Topic: map[string]string{"retention.ms": "5"}}
 	got := l.DescribeTopic([]string{"nope", "retention.ms"}, false, false)

@@ -14,7 +14,7 @@ func TestWithoutEffect(t *testing.T) {
 		{"empty, and without a default", "authorizer.class.name=", ""},
 		{"not yet", "sasl.enabled.mechanisms=PLAIN authorizer.class.name=a", "known, but without effect yet: authorizer.class.name, sasl.enabled.mechanisms"},
 		{"not needed", "num.io.threads=9 queued.max.requests=1000", "known, but not needed here: num.io.threads, queued.max.requests"},
-		{"both", "num.io.threads=9 log.cleaner.enable=false", "known, but without effect yet: log.cleaner.enable; known, but not needed here: num.io.threads"},
+		{"both", "num.io.threads=9 authorizer.class.name=a", "known, but without effect yet: authorizer.class.name; known, but not needed here: num.io.threads"},
 		{"the authorizer's", "super.users=User:a allow.everyone.if.no.acl.found=true", "known, but without effect yet: allow.everyone.if.no.acl.found, super.users"},
 		{"for one listener what is for all", "listener.name.a.num.partitions=3", "known, but without effect yet: listener.name.a.num.partitions"},
 		{"a cluster of one", "controller.quorum.voters=1@localhost:9093", ""},

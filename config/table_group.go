@@ -4,16 +4,16 @@ import "math"
 
 // groupTable holds group settings, sorted by name.
 var groupTable = []Setting{
-	{Name: "consumer.assignment.interval.ms", Type: Int, Default: "1000", Scope: GroupScope, Rule: &atLeast0,
+	{Name: "consumer.assignment.interval.ms", Type: Int, Default: "1000", Scope: GroupScope, Honoured: true, Rule: &atLeast0,
 		Synonyms: []Synonym{{Name: "group.consumer.assignment.interval.ms"}},
 		Doc:      "Shortest time between two assignments of this consumer group."},
 	{Name: "consumer.assignor.offload.enable", Type: Boolean, Default: "true", Scope: GroupScope, Internal: true,
 		Synonyms: []Synonym{{Name: "group.consumer.assignor.offload.enable"}},
 		Doc:      "Compute assignments of this consumer group in the background."},
-	{Name: "consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Scope: GroupScope, Rule: &atLeast1,
+	{Name: "consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Scope: GroupScope, Honoured: true, Rule: &atLeast1,
 		Synonyms: []Synonym{{Name: "group.consumer.heartbeat.interval.ms"}},
 		Doc:      "How often members of this consumer group report."},
-	{Name: "consumer.session.timeout.ms", Type: Int, Default: "45000", Scope: GroupScope, Rule: &atLeast1,
+	{Name: "consumer.session.timeout.ms", Type: Int, Default: "45000", Scope: GroupScope, Honoured: true, Rule: &atLeast1,
 		Synonyms: []Synonym{{Name: "group.consumer.session.timeout.ms"}},
 		Doc:      "A member of this consumer group that is silent for so long is removed."},
 	{Name: "errors.deadletterqueue.copy.record.enable", Type: Boolean, Default: "false", Scope: GroupScope,

@@ -58,7 +58,7 @@ func TestRegistrationRefused(t *testing.T) {
 	}{
 		"other cluster":    {func(q *kmsg.BrokerRegistrationRequest) { q.ClusterID = "x" }, protocol.InconsistentClusterID},
 		"other process":    {func(q *kmsg.BrokerRegistrationRequest) { q.BrokerID = 1; q.LogDirs = [][16]byte{{1, 1}} }, protocol.DuplicateBrokerRegistration},
-		"old metadata":     {func(q *kmsg.BrokerRegistrationRequest) { q.Features[1].MaxSupportedVersion = 20 }, protocol.UnsupportedVersion},
+		"old metadata":     {func(q *kmsg.BrokerRegistrationRequest) { q.Features[2].MaxSupportedVersion = 20 }, protocol.UnsupportedVersion},
 		"feature missing":  {func(q *kmsg.BrokerRegistrationRequest) { q.Features = q.Features[:1] }, protocol.UnsupportedVersion},
 		"no directory":     {func(q *kmsg.BrokerRegistrationRequest) { q.LogDirs = nil }, protocol.InvalidRegistration},
 		"directory twice":  {func(q *kmsg.BrokerRegistrationRequest) { q.LogDirs = append(q.LogDirs, q.LogDirs[0]) }, protocol.InvalidRegistration},

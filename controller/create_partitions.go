@@ -75,7 +75,7 @@ func additional(m *Image, q *kmsg.CreatePartitionsRequest, count map[string]int)
 func (c *Controller) addPartitions(in Input, q *kmsg.CreatePartitionsRequestTopic) ([]*PartitionRecord, outcome) {
 	t := in.Image.Topic(q.Topic)
 	if t == nil {
-		return nil, outcome{protocol.UnknownTopicOrPartition, "This server does not host this topic-partition."}
+		return nil, outcome{code: protocol.UnknownTopicOrPartition}
 	}
 	have := len(t.Partitions)
 	more := int(q.Count) - have

@@ -280,7 +280,7 @@ func (w *topicCreation) response(t *kmsg.CreateTopicsRequestTopic, id protocol.U
 	for _, s := range t.Configs {
 		set[s.Name] = *s.Value
 	}
-	for _, d := range w.c.layers(w.in.Image, set).DescribeTopic(nil, false, false) {
+	for _, d := range w.c.layers(w.in.Image, set).DescribeNewTopic() {
 		e := kmsg.NewCreateTopicsResponseTopicConfig()
 		e.Name, e.ReadOnly, e.Source, e.IsSensitive = d.Name, d.ReadOnly, int8(d.Source), d.Sensitive
 		if !d.Null {

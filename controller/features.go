@@ -11,6 +11,7 @@ const elrFeature = "eligible.leader.replicas.version"
 // SupportedFeatures are the features that this binary serves and their levels, sorted by name. A feature is added here when what it
 // promises works: clients switch behaviour by the finalized level.
 var SupportedFeatures = []FeatureRange{
+	{Name: "group.version", Min: 0, Max: 1}, // consumer groups (KIP-848)
 	{Name: "kraft.version", Min: 0, Max: 1},
 	{Name: MetadataVersion, Min: 7, Max: 33}, // 3.3-IV3 to 4.4-IV2
 }

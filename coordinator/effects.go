@@ -46,13 +46,21 @@ type Producer struct {
 	TransactionalID string
 }
 
-// Effects is all that an operation may cause.
+// Marker ends the transaction of a Producer: it becomes a control batch, and ReplayMarker.
+type Marker struct {
+	Commit           bool
+	CoordinatorEpoch int32 // of the transaction coordinator that asks for it
+}
+
+// Effects is all that an operation may cause. Its slices, and the bytes of the records, are the machine's: they are valid until the next
+// operation (Replay is none), so that an operation that happens a hundred thousand times a second need not allocate them.
 type Effects struct {
 	Records  []Record  // appended first, atomically, in one batch, and replayed at once
 	Producer *Producer // of all Records; nil: not transactional
+	Marker   *Marker   // instead of Records: ends the Producer's transaction
 	Replies  []Reply
-	Timers   []Timer
-	Sends    []Send
+	Timers   []Timer // set at once
+	Sends    []Send  // leave when Replies do
 }
 
 // At is where a record stands when it is replayed: live it is the offset that it will have.

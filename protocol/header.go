@@ -67,7 +67,7 @@ func ParseHeader(frame []byte) (h Header, body []byte, err error) {
 	if _, ok := Lookup(h.Key); !ok {
 		return h, nil, fmt.Errorf("%w: unknown api key %d", ErrMalformed, h.Key)
 	}
-	if h.Version < 0 {
+	if h.Version < 0 && h.Key != 18 { // of ApiVersions any version is answered
 		return h, nil, fmt.Errorf("%w: version %d of api key %d", ErrMalformed, h.Version, h.Key)
 	}
 	// Request header v0, without a client id, was ControlledShutdown v0's only; Kafka 4 has neither.

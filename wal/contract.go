@@ -13,6 +13,8 @@ import (
 var (
 	// ErrOffline is wrapped by every error of a directory that a failed write or fsync took offline.
 	ErrOffline = errors.New("log directory is offline")
+	// ErrNoSpace is wrapped beside ErrOffline where the directory comes back by itself when there is space.
+	ErrNoSpace = errors.New("no space")
 	// ErrOffsetOutOfRange is returned by Read for an offset below Start or above End.
 	ErrOffsetOutOfRange = errors.New("offset out of range")
 	// ErrCorrupt is wrapped by errors that say that bytes on disk are not what was written.
@@ -30,7 +32,8 @@ type Options struct {
 	Logger *slog.Logger     // nil: discard
 	// MaxOpen bounds the write handles and the read descriptors that are kept open, by LRU. 0: a default below 1,000 in all.
 	MaxOpen int
-	// OnOffline is called once, without locks, when the directory goes offline, and OnOnline when it has come back (ENOSPC only).
+	// OnOffline is called without locks when the directory goes offline, and again when one that was full (ErrNoSpace) is lost for
+	// good; OnOnline is called when a full one has come back.
 	OnOffline func(dir string, err error)
 	OnOnline  func(dir string)
 	// ReserveBytes is the free space below which appends are refused with an error wrapping syscall.ENOSPC. 0: the smaller of

@@ -87,10 +87,13 @@ func OpenDir(path string, opts Options) (*Dir, error) {
 }
 
 func (d *Dir) open() error {
-	if err := d.fs.MkdirAll(d.path, 0o755); err != nil {
-		return err
-	}
 	lock, err := d.fs.Lock(d.path + "/" + lockName)
+	if notExist(err) {
+		if err := makeDurable(d.fs, d.path); err != nil {
+			return err
+		}
+		lock, err = d.fs.Lock(d.path + "/" + lockName)
+	}
 	if errors.Is(err, vfs.ErrLocked) {
 		return fmt.Errorf("%s: %w", d.path, ErrLocked)
 	}
@@ -113,6 +116,21 @@ func (d *Dir) open() error {
 		return err
 	}
 	return d.finishDeletes()
+}
+
+// makeDurable makes a directory and those above it where they are not there, so that a crash cannot take them with all that is in them.
+func makeDurable(fsys vfs.FS, path string) error {
+	if _, err := fsys.Stat(path); !notExist(err) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if err := makeDurable(fsys, parent); err != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
 }
 
 // checkWritable makes and removes a file.

@@ -298,3 +298,21 @@ func ExampleDir_Offline() {
 	fmt.Println(d.Offline())
 	// Output: <nil>
 }
+
+// A full directory that then fails for good says so a second time: who waits for space must hear that it will not come.
+func TestFullThenLost(t *testing.T) {
+	told := make(chan error, 2)
+	d := open(t, t.TempDir(), Options{probeInterval: time.Hour, OnOffline: func(_ string, err error) { told <- err }})
+	d.fail("write", syscall.ENOSPC)
+	if err := <-told; !errors.Is(err, ErrNoSpace) || !errors.Is(err, ErrOffline) {
+		t.Fatal(err)
+	}
+	d.fail("sync", syncError(syscall.EIO))
+	if err := <-told; errors.Is(err, ErrNoSpace) || !errors.Is(err, ErrOffline) || !errors.Is(d.Offline(), syscall.EIO) {
+		t.Fatal(err)
+	}
+	d.fail("write", syscall.ENOSPC)
+	if err := d.Offline(); errors.Is(err, ErrNoSpace) {
+		t.Fatalf("it comes back: %v", err)
+	}
+}

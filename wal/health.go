@@ -53,8 +53,14 @@ type offlineError struct {
 	curable bool
 }
 
-func (e *offlineError) Error() string   { return fmt.Sprintf("%s: %v: %v", e.dir, ErrOffline, e.cause) }
-func (e *offlineError) Unwrap() []error { return []error{ErrOffline, e.cause} }
+func (e *offlineError) Error() string { return fmt.Sprintf("%s: %v: %v", e.dir, ErrOffline, e.cause) }
+
+func (e *offlineError) Unwrap() []error {
+	if e.curable {
+		return []error{ErrOffline, ErrNoSpace, e.cause}
+	}
+	return []error{ErrOffline, e.cause}
+}
 
 // Offline returns nil, or an error wrapping ErrOffline and what took the directory offline.
 func (d *Dir) Offline() error {
@@ -90,11 +96,9 @@ func (d *Dir) fail(op string, err error) error {
 		return off
 	}
 	h.err.Store(off)
-	if old == nil {
-		d.log.Error("log directory goes offline", "err", err, "comes back", off.curable)
-		if d.opts.OnOffline != nil {
-			h.tell(func() { d.opts.OnOffline(d.path, off) })
-		}
+	d.log.Error("log directory goes offline", "err", err, "comes back", off.curable)
+	if d.opts.OnOffline != nil {
+		h.tell(func() { d.opts.OnOffline(d.path, off) })
 	}
 	if off.curable && h.timer == nil && !h.stopped {
 		h.timer = time.AfterFunc(d.probeInterval(), d.probe)

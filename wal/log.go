@@ -38,6 +38,9 @@ type Log struct {
 	hot        atomic.Bool
 	hintsDirty atomic.Bool
 
+	cleaning sync.Mutex // one compaction at a time
+	side     sync.Mutex // held while sidecars are written, or removed because their files are replaced; after flush.hold, before mu or by itself
+
 	mu     sync.Mutex // held by all that changes the log, never during an fsync
 	handle *handle    // nil: closed
 	next   uint64     // the library's index of the next entry
@@ -268,7 +271,7 @@ func (l *Log) roll() error {
 	}
 	l.setHandle(h)
 	s := newSegment(l, l.next, tail.next.Load())
-	s.cum = tail.cum + tail.size.Load()
+	s.cum.Store(tail.cum.Load() + tail.size.Load())
 	l.view.Store(&view{segs: append(old.segs[:len(old.segs):len(old.segs)], s)})
 	l.flush.sealLater()
 	return nil

@@ -264,12 +264,12 @@ func distance(segs []*segment, offset int64) int64 {
 	next := s.next.Load()
 	switch {
 	case offset >= next:
-		return s.cum + size
+		return s.cum.Load() + size
 	case offset <= s.base:
-		return s.cum
+		return s.cum.Load()
 	}
 	if at := s.recent.find(offset); at >= 0 {
-		return s.cum + at
+		return s.cum.Load() + at
 	}
 	lo, hi := point{offset: s.base}, point{offset: next, pos: size}
 	if p := s.pts.Load(); p != nil {
@@ -281,5 +281,5 @@ func distance(segs []*segment, offset int64) int64 {
 			}
 		}
 	}
-	return s.cum + lo.pos + int64(float64(hi.pos-lo.pos)*float64(offset-lo.offset)/float64(max(1, hi.offset-lo.offset)))
+	return s.cum.Load() + lo.pos + int64(float64(hi.pos-lo.pos)*float64(offset-lo.offset)/float64(max(1, hi.offset-lo.offset)))
 }

@@ -1,10 +1,12 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -12,7 +14,9 @@ import (
 
 	tidwall "github.com/tidwall/wal"
 
+	"weir/internal/buffer"
 	"weir/protocol/record"
+	"weir/wal/vfs"
 )
 
 // Loading a log. What may be found, and what is done:
@@ -26,12 +30,17 @@ import (
 //	truncate                                  a truncation inside an entry is finished (see truncate.go)
 //	a file below the checkpoint with sidecar  believed
 //	a file below it without, or damaged       scanned; what is bad in it is left out, what comes after it is kept
+//	NNN.clean.tmp                             removed: a compaction that was not finished
+//	zeros behind the data of a file, one for  the file took the place of others (cleanswap.go): those between it and the file that
+//	each entry that the next names say it     the numbers lead to are removed, if they are still there
+//	does not have
 //	the file of the checkpoint                scanned from there; from its beginning where the checkpoint does not fit
 //	files after it                            scanned
 //	the first bad byte at or after it         the file is cut there, all later files are removed
 //	a file missing at or after it             as a bad byte: later files are removed; but where the next file begins at or below
 //	                                          the log start, those before are what a crash left of a retention, and go
 //	no checkpoint, or a damaged one           every file is scanned
+//	an end below the log start                the log is begun anew at its start
 //
 // Nothing needs to be synced here: until the next sync the log is no more durable than it was.
 
@@ -73,11 +82,11 @@ func (r *recovery) run() error {
 	if err != nil {
 		return err
 	}
+	r.st, _ = l.dir.journal.get(l.name)
 	if !l.exists.Load() {
 		l.setSegments([]*segment{newSegment(l, 1, 0)}, 1)
-		return nil
+		return r.startBeyond()
 	}
-	r.st, _ = l.dir.journal.get(l.name)
 	r.pos = r.st.pos
 	if err := r.applyMarker(&fnd); err != nil {
 		return err
@@ -107,7 +116,10 @@ func (r *recovery) run() error {
 	if err := l.dropSnapshotsAbove(l.end.Load(), fnd.snaps); err != nil {
 		return err
 	}
-	return l.loadAborted(fnd.aborted)
+	if err := l.loadAborted(fnd.aborted); err != nil {
+		return err
+	}
+	return r.startBeyond()
 }
 
 // finishCut ends a truncation that a crash has interrupted.
@@ -119,15 +131,25 @@ func (r *recovery) finishCut(cut pendingCut) error {
 	return cut.finish(l)
 }
 
+// startBeyond empties a log that ends below its start, as Kafka does: a crash took records that were deleted and never synced. It goes on
+// where they ended, or consumers and committed offsets would be ahead of it.
+func (r *recovery) startBeyond() error {
+	l := r.log
+	if r.st.start <= l.end.Load() {
+		return nil
+	}
+	l.dir.log.Warn("the log ends below its start, and is begun anew there", "log", l.name, "start", r.st.start, "end", l.end.Load())
+	if err := l.reset(r.st.start); err != nil {
+		return l.dir.fail("reset "+l.path, err)
+	}
+	return dropSideAbove(l, r.st.start)
+}
+
 // adopt takes start, hints and the durable end over from the checkpoint.
 func (r *recovery) adopt() {
 	l := r.log
 	first, end := r.segs[0].base, l.end.Load()
-	start := max(first, r.st.start)
-	if start > end {
-		l.dir.log.Warn("log start beyond the end", "log", l.name, "start", start, "end", end)
-		start = end // what was deleted stays deleted
-	}
+	start := min(max(first, r.st.start), end)
 	l.start.Store(start)
 	l.synced.Store(min(max(start, r.pos.next), end))
 	l.hints.fill(r.st.hints)
@@ -145,7 +167,7 @@ func (r *recovery) adopt() {
 func (l *Log) setSegments(segs []*segment, next uint64) {
 	var cum int64
 	for _, s := range segs {
-		s.cum = cum
+		s.cum.Store(cum)
 		cum += s.size.Load()
 	}
 	tail := segs[len(segs)-1]
@@ -239,6 +261,8 @@ type recovery struct {
 	segs  []*segment
 	index uint64 // of the next entry
 	next  int64  // offset
+
+	covered uint64 // files below it are leftovers of those that the newest segment took the place of
 }
 
 // loadFiles takes the data files in, in order, up to the first that does not fit.
@@ -250,6 +274,12 @@ func (r *recovery) loadFiles(files []uint64) error {
 	first := 0 // of the files that are still there
 	for i, index := range files {
 		durable := index < r.pos.segment
+		if i > 0 && index < r.covered {
+			if err := r.removeFrom(files[i : i+1]); err != nil {
+				return err
+			}
+			continue
+		}
 		if i > 0 && index != r.index {
 			l.dir.log.Warn("data files are not contiguous", "log", l.name, "file", index, "expected", r.index)
 			switch {
@@ -262,11 +292,7 @@ func (r *recovery) loadFiles(files []uint64) error {
 				return r.removeFrom(files[i:])
 			}
 		}
-		var after uint64
-		if i+1 < len(files) {
-			after = files[i+1]
-		}
-		whole, err := r.loadFile(index, after, durable)
+		whole, err := r.loadFile(index, files[i+1:], durable)
 		if err != nil {
 			return err
 		}
@@ -285,35 +311,45 @@ func (r *recovery) loadFiles(files []uint64) error {
 }
 
 // belowStart says whether all that lies before the file index is below the log start: what a crash left of a retention.
-func (r *recovery) belowStart(index uint64) bool {
+func (r *recovery) belowStart(index uint64) bool { return r.firstOffset(index) <= r.st.start }
+
+// firstOffset returns the offset that the data file index begins with; the largest there is where it does not say.
+func (r *recovery) firstOffset(index uint64) int64 {
 	f, err := r.log.dir.fs.OpenFile(r.log.walPath()+"/"+segmentName(index), os.O_RDONLY, 0)
 	if err != nil {
-		return false
+		return math.MaxInt64
 	}
 	defer f.Close()
 	var b [maxPrefix + record.HeaderSize]byte
 	got, err := f.ReadAt(b[:], 0)
 	if err != nil && err != io.EOF {
-		return false
+		return math.MaxInt64
 	}
 	_, n := binary.Uvarint(b[:min(got, maxPrefix)])
-	return n > 0 && got-n >= 8 && record.Batch(b[n:]).BaseOffset() <= r.st.start
+	if n <= 0 || got-n < 8 {
+		return math.MaxInt64
+	}
+	return record.Batch(b[n:]).BaseOffset()
 }
 
 // removeFrom removes files that come after a cut, the last first: what remains is contiguous at any moment.
 func (r *recovery) removeFrom(files []uint64) error {
 	for i := len(files) - 1; i >= 0; i-- {
 		r.log.dir.log.Warn("removing a data file that does not belong to the log", "log", r.log.name, "file", files[i])
-		if err := r.log.dir.fs.Remove(r.log.walPath() + "/" + segmentName(files[i])); err != nil {
+		if err := r.log.dir.fs.Remove(r.log.walPath() + "/" + segmentName(files[i])); err != nil && !notExist(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// loadFile takes one file in. whole is false when it was not good up to its end.
-func (r *recovery) loadFile(index, after uint64, durable bool) (whole bool, err error) {
+// loadFile takes one file in; later are those that follow. whole is false when it was not good up to its end.
+func (r *recovery) loadFile(index uint64, later []uint64, durable bool) (whole bool, err error) {
 	l := r.log
+	var after uint64
+	if len(later) > 0 {
+		after = later[0]
+	}
 	s := newSegment(l, index, r.next)
 	info, err := l.dir.fs.Stat(s.path())
 	if err != nil {
@@ -323,27 +359,28 @@ func (r *recovery) loadFile(index, after uint64, durable bool) (whole bool, err 
 	s.createdMs = info.ModTime().UnixMilli()
 	r.segs = append(r.segs, s)
 	if durable {
-		if sc, ok := l.readSidecarHead(index); ok && sc.size == size && sc.after == after && sc.base >= r.next {
+		if sc, ok := l.readSidecarHead(index); ok && sc.size+sc.pad() == size && sc.base >= r.next &&
+			(sc.after == after || sc.pad() > 0 && slices.Contains(later, sc.after)) {
 			s.trust(sc)
-			r.index, r.next = after, sc.next
+			r.index, r.next, r.covered = sc.after, sc.next, sc.after
 			return true, nil
 		}
 	}
 	from := int64(0)
 	if index == r.pos.segment && r.pos.bytes > 0 && r.pos.bytes <= size {
-		if sc, pts, ok := l.readSidecar(index); ok && sc.size == r.pos.bytes && sc.after == r.pos.index && sc.next == r.pos.next && sc.base >= r.next {
+		if sc, pts, ok := l.readSidecar(index); ok && sc.size == r.pos.bytes && sc.pad() == 0 && sc.after == r.pos.index && sc.next == r.pos.next && sc.base >= r.next {
 			s.resume(sc, pts)
 			from = r.pos.bytes
 		}
 	}
-	whole, err = r.scanFile(s, from, size, durable)
+	whole, err = r.scanFile(s, from, size, durable, later)
 	if err == nil && !whole && from > 0 && s.size.Load() == from {
 		// Nothing good follows the checkpoint: was it a checkpoint of this file at all?
 		s2 := newSegment(l, index, r.next)
 		s2.createdMs = s.createdMs
 		r.segs[len(r.segs)-1] = s2
 		s = s2
-		whole, err = r.scanFile(s, 0, size, durable)
+		whole, err = r.scanFile(s, 0, size, durable, later)
 	}
 	if err != nil {
 		return false, err
@@ -358,7 +395,7 @@ func (r *recovery) settle(s *segment, after uint64, durable bool) {
 	switch {
 	case durable:
 		s.syncedTo.Store(s.size.Load())
-		if after != 0 {
+		if after != 0 && s.pad == 0 {
 			r.index, s.after = after, after
 		}
 	case s.index == r.pos.segment && s.size.Load() >= r.pos.bytes && r.pos.next <= r.next:
@@ -369,7 +406,7 @@ func (r *recovery) settle(s *segment, after uint64, durable bool) {
 }
 
 // scanFile scans s from a position on, and cuts the file where it is bad unless it is durable.
-func (r *recovery) scanFile(s *segment, from, size int64, durable bool) (whole bool, err error) {
+func (r *recovery) scanFile(s *segment, from, size int64, durable bool, later []uint64) (whole bool, err error) {
 	if from == size {
 		return true, nil
 	}
@@ -391,6 +428,9 @@ func (r *recovery) scanFile(s *segment, from, size int64, durable bool) (whole b
 	if !errors.Is(bad, ErrCorrupt) {
 		return false, bad
 	}
+	if cleaned, err := r.padded(s, f, size, later); err != nil || cleaned {
+		return cleaned, err
+	}
 	if durable {
 		r.log.dir.log.Error("a file that was whole is damaged, the rest of it is lost", "file", s.path(), "at", sc.good, "why", bad)
 		return false, nil
@@ -402,9 +442,39 @@ func (r *recovery) scanFile(s *segment, from, size int64, durable bool) (whole b
 	return false, r.log.dir.fs.Truncate(s.path(), sc.good)
 }
 
+// padded says whether what follows the data of s, which was scanned, is what compaction leaves: a zero for each entry that is missing up to
+// the name of a later file. A file that lost its end is no such thing: an entry has more bytes than one. It makes s the file that it is.
+func (r *recovery) padded(s *segment, f vfs.File, size int64, later []uint64) (bool, error) {
+	pad := size - s.size.Load()
+	i := slices.Index(later, s.after+uint64(pad))
+	if i < 0 || s.size.Load() == 0 {
+		return false, nil
+	}
+	// What lies between was covered: the last batch of all of them stayed.
+	if i > 0 && r.firstOffset(later[0]) >= s.next.Load() {
+		return false, nil
+	}
+	buf := buffer.Get(scanWindow)
+	defer buf.Put()
+	for at := s.size.Load(); at < size; {
+		n := min(int64(scanWindow), size-at)
+		if _, err := f.ReadAt(buf.B[:n], at); err != nil {
+			return false, err
+		}
+		if len(bytes.TrimLeft(buf.B[:n], "\x00")) > 0 {
+			return false, nil
+		}
+		at += n
+	}
+	s.pad, s.after = pad, later[i]
+	s.syncedTo.Store(s.size.Load())
+	r.covered = s.after
+	return true, nil
+}
+
 // trust makes s what its sidecar says.
 func (s *segment) trust(sc sidecarInfo) {
-	s.base, s.after = sc.base, sc.after
+	s.base, s.after, s.pad = sc.base, sc.after, sc.pad()
 	s.next.Store(sc.next)
 	s.maxTs.Store(sc.maxTs)
 	s.size.Store(sc.size)
@@ -418,7 +488,7 @@ func (s *segment) resume(sc sidecarInfo, pts []point) {
 	s.trust(sc)
 	s.hasSidecar.Store(false)
 	s.pts.Store(newPoints(pts))
-	s.idx.maxBefore, s.idx.entries = sc.maxTs, uint32(sc.after-sc.index)
+	s.idx.maxBefore, s.idx.entries = sc.maxTs, uint32(sc.entries)
 	s.firstTs = sc.maxTs // the first entry's is not kept: segment.ms then counts from the newest
 	if n := len(pts); n > 0 {
 		s.idx.last, s.idx.wasLarge = pts[n-1].pos, pts[n-1].kind != smallPoint

@@ -462,3 +462,51 @@ func FuzzRecovery(f *testing.F) {
 		}
 	})
 }
+
+// Records are deleted that were never synced, and a crash takes them: the log goes on where they ended.
+func TestStartBeyondTheEnd(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		startBeyondTheEnd(t, whole)
+	}
+}
+
+func startBeyondTheEnd(t *testing.T, whole bool) {
+	f := vfs.NewFault(vfs.OS, t.TempDir())
+	path := t.TempDir() + "/logs"
+	d := open(t, path, Options{FS: f})
+	l := logOf(t, d, "t-0")
+	appendBatch(t, l, 5, 1000, 1)
+	if !whole {
+		if err := l.Sync(5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appendBatch(t, l, 5, 1000, 1)
+	if err := l.SetStart(9); err != nil {
+		t.Fatal(err)
+	}
+	file := l.tail().path()
+	size := l.tail().syncedTo.Load()
+	crash(t, d)
+	lose := os.Truncate(file, size)
+	if whole {
+		lose = os.RemoveAll(l.path)
+	}
+	if lose != nil {
+		t.Fatal(lose)
+	}
+	for range 2 {
+		d = open(t, path, Options{})
+		l = logOf(t, d, "t-0")
+		if l.Start() != 9 || l.End() < 9 || l.Size() > 3000 {
+			t.Fatalf("[%d, %d), %d bytes", l.Start(), l.End(), l.Size())
+		}
+		appendBatch(t, l, 5, 1000, 1)
+		if got := readAllOf(t, l, 1<<20); int64(record.Batch(got).BaseOffset()) != 9 {
+			t.Fatalf("the first batch is at %d", record.Batch(got).BaseOffset())
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

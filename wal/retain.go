@@ -59,7 +59,7 @@ func (l *Log) cutFront(n int) []*segment {
 	}
 	segs := l.view.Load().segs
 	raise(&l.start, segs[n].base)
-	l.size.Add(segs[0].cum - segs[n].cum)
+	l.size.Add(segs[0].cum.Load() - segs[n].cum.Load())
 	l.view.Store(&view{segs: segs[n:]})
 	return segs[:n]
 }

@@ -51,7 +51,7 @@ func (f *flusher) seal() error {
 	if err != nil {
 		return err
 	}
-	if err := l.writeSidecars(segs[:len(segs)-1]); err != nil {
+	if err := f.writeSidecars(segs[:len(segs)-1]); err != nil {
 		return l.quiet("write sidecar", err)
 	}
 	return f.move(generation, position{tail.index, 0, tail.index, tail.base})
@@ -116,7 +116,7 @@ func (f *flusher) finish() error {
 	if segs[len(segs)-1].size.Load() <= maxReopenBytes {
 		segs = segs[:len(segs)-1] // quicker to scan than to look up
 	}
-	if err := l.writeSidecars(segs); err != nil {
+	if err := f.writeSidecars(segs); err != nil {
 		return l.quiet("write sidecar", err)
 	}
 	f.mu.Lock()
@@ -131,6 +131,7 @@ func (f *flusher) lower(pos position) error {
 	l := f.log
 	f.mu.Lock()
 	f.generation++
+	f.dirtyFrom(pos.next)
 	above := f.saved.pos.segment > pos.segment || f.saved.pos.segment == pos.segment && f.saved.pos.bytes > pos.bytes
 	var st state
 	if above {
@@ -145,6 +146,24 @@ func (f *flusher) lower(pos position) error {
 		return err
 	}
 	return l.dir.journal.sync()
+}
+
+// cleaned notes the end of a compaction, unless the log was truncated since generation.
+func (f *flusher) cleaned(generation int, end int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if generation != f.generation {
+		return false
+	}
+	f.log.hints.set(cleanHint, end)
+	return true
+}
+
+// dirtyFrom has compaction begin at offset or below. f.mu is held.
+func (f *flusher) dirtyFrom(offset int64) {
+	if end, ok := f.log.hints.get(cleanHint); ok && end > offset {
+		f.log.hints.set(cleanHint, offset)
+	}
 }
 
 // endPosition is that of all that is published. The log's mutex is held.

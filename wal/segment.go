@@ -17,7 +17,6 @@ type segment struct {
 	log   *Log
 	index uint64 // of its first entry in the library's count; the name of the file
 	base  int64  // no offset in it is below; while it is empty, the offset that the next batch gets
-	cum   int64  // bytes of all segments before it since the log was loaded, to measure distances
 
 	// Written by the appender before the log's end moves, read by anyone.
 	size  atomic.Int64 // published bytes
@@ -27,9 +26,12 @@ type segment struct {
 	// Appender's state, under the log's mutex.
 	idx       indexer
 	after     uint64 // the library's index after its last entry
+	pad       int64  // entries that compaction took out of a cleaned file: so many zero bytes follow its data (cleanswap.go)
 	firstTs   int64  // the first append's largest timestamp: what segment.ms counts from; -1 when there is none
 	createdMs int64
 
+	cum        atomic.Int64 // bytes of all segments before it since the log was loaded, to measure distances
+	firstMs    atomic.Int64 // the largest timestamp of the first batch, for compaction; 0: not looked up
 	syncedTo   atomic.Int64 // bytes that a sync has covered, or recovery has taken from the checkpoint
 	hasSidecar atomic.Bool
 	recent     *recentPositions // nil for segments that recovery found sealed
@@ -51,6 +53,9 @@ func newSegment(l *Log, index uint64, base int64) *segment {
 	s.recent = new(recentPositions)
 	return s
 }
+
+// entries is how many entries the file has, those of no bytes not counted.
+func (s *segment) entries() uint64 { return s.after - s.index - uint64(s.pad) }
 
 func segmentName(index uint64) string { return fmt.Sprintf("%020d", index) }
 

@@ -10,17 +10,19 @@ import (
 
 // A sidecar holds what is to be known of a sealed segment, so that a start reads 64 bytes of it instead of 64 MiB of data:
 //
-//	 0 magic "Wix1" 4   4 CRC-32C of bytes 8..64 4   8 first entry 8  16 entry after the last 8  24 data bytes 8
+//	 0 magic "Wix2" 4   4 CRC-32C of bytes 8..72 4   8 first entry 8  16 entry after the last 8  24 data bytes 8
 //	32 base offset  8  40 next offset            8  48 largest timestamp 8
-//	56 number of points 4   60 CRC-32C of the points 4   64 points
+//	56 number of points 4   60 CRC-32C of the points 4   64 entries 8      72 points
+//
+// Entries are fewer than first and last say where compaction has left so many zero bytes behind the data.
 //
 //	point: offset 8, largest timestamp before it 8, then position (34 bits), entries before it (28) and kind (2)   (little endian)
 //
 // It is believed only below the checkpoint, and only if size and indexes fit those of the neighbours.
 const (
 	sidecarSuffix = ".idx"
-	sidecarMagic  = 0x31786957
-	sidecarHead   = 64
+	sidecarMagic  = 0x32786957
+	sidecarHead   = 72
 	sidecarPoint  = 24
 	entryShift    = 34
 	kindShift     = 62
@@ -29,6 +31,7 @@ const (
 // sidecarInfo is the fixed part.
 type sidecarInfo struct {
 	index, after uint64
+	entries      uint64
 	size         int64
 	base, next   int64
 	maxTs        int64
@@ -57,6 +60,7 @@ func encodeSidecar(info sidecarInfo, pts []point) []byte {
 	le.PutUint64(b[40:], uint64(info.next))
 	le.PutUint64(b[48:], uint64(info.maxTs))
 	le.PutUint32(b[56:], uint32(info.points))
+	le.PutUint64(b[64:], info.entries)
 	le.PutUint32(b[60:], crc32.Checksum(b[sidecarHead:], castagnoli))
 	le.PutUint32(b[4:], crc32.Checksum(b[8:sidecarHead], castagnoli))
 	return b
@@ -67,11 +71,12 @@ func decodeSidecarHead(b []byte) (info sidecarInfo, ok bool) {
 	if len(b) < sidecarHead || le.Uint32(b) != sidecarMagic || le.Uint32(b[4:]) != crc32.Checksum(b[8:sidecarHead], castagnoli) {
 		return info, false
 	}
-	return sidecarInfo{
+	info = sidecarInfo{
 		index: le.Uint64(b[8:]), after: le.Uint64(b[16:]), size: int64(le.Uint64(b[24:])),
 		base: int64(le.Uint64(b[32:])), next: int64(le.Uint64(b[40:])), maxTs: int64(le.Uint64(b[48:])),
-		points: int(le.Uint32(b[56:])), pointsCRC: le.Uint32(b[60:]),
-	}, true
+		entries: le.Uint64(b[64:]), points: int(le.Uint32(b[56:])), pointsCRC: le.Uint32(b[60:]),
+	}
+	return info, info.index+info.entries <= info.after
 }
 
 func decodePoints(b []byte, info sidecarInfo) ([]point, bool) {
@@ -121,8 +126,20 @@ func (f *files) readSidecar(index uint64) (info sidecarInfo, pts []point, ok boo
 	return info, pts, ok
 }
 
+// pad is how many bytes of zero the file has behind its data.
+func (i *sidecarInfo) pad() int64 { return int64(i.after - i.index - i.entries) }
+
 // writeSidecars writes those that are missing, for segments whose data is durable.
-func (l *Log) writeSidecars(segs []*segment) error {
+func (f *flusher) writeSidecars(segs []*segment) error {
+	l := f.log
+	l.side.Lock()
+	defer l.side.Unlock()
+	return f.putSidecars(segs)
+}
+
+// putSidecars is writeSidecars with l.side held.
+func (f *flusher) putSidecars(segs []*segment) error {
+	l := f.log
 	tail := l.tail()
 	wrote := false
 	for _, s := range segs {
@@ -130,7 +147,8 @@ func (l *Log) writeSidecars(segs []*segment) error {
 		if s.hasSidecar.Load() || s.size.Load() == 0 || pts == nil || s.gone() {
 			continue
 		}
-		info := sidecarInfo{index: s.index, after: s.after, size: s.size.Load(), base: s.base, next: s.next.Load(), maxTs: s.maxTs.Load()}
+		info := sidecarInfo{index: s.index, after: s.after, entries: s.entries(), size: s.size.Load(),
+			base: s.base, next: s.next.Load(), maxTs: s.maxTs.Load()}
 		if err := writeWhole(l.dir.fs, l.sidecarPath(s.index), encodeSidecar(info, pts.all()), false); err != nil {
 			return err
 		}
@@ -164,8 +182,8 @@ func (s *segment) points() ([]point, error) {
 	if p := s.pts.Load(); p != nil {
 		return p.all(), nil
 	}
-	_, pts, ok := s.log.readSidecar(s.index)
-	if !ok {
+	info, pts, ok := s.log.readSidecar(s.index)
+	if !ok || info.size != s.size.Load() {
 		f, err := s.acquire()
 		if err != nil {
 			return nil, err

@@ -119,7 +119,7 @@ func findCut(segs []*segment, offset int64) (c cutPoint, err error) {
 	}
 	cur := cursor{size: s.size.Load()}
 	c.pos, c.maxTs = cur.size, s.maxTs.Load()
-	c.entries = uint32(s.after - s.index)
+	c.entries = uint32(s.entries())
 	if len(pts) == 0 {
 		return c, nil
 	}
@@ -166,7 +166,7 @@ func (c cutPoint) publish(l *Log, segs []*segment) {
 	} else {
 		s.firstTs, s.createdMs = old.firstTs, old.createdMs
 	}
-	s.cum = old.cum
+	s.cum.Store(old.cum.Load())
 	s.after = old.index + uint64(c.entries)
 	s.syncedTo.Store(0)
 	s.idx = indexer{last: -1, maxBefore: c.maxTs, entries: c.entries}
@@ -188,7 +188,7 @@ func (c cutPoint) publish(l *Log, segs []*segment) {
 	l.start.Store(min(l.start.Load(), c.end))
 	l.next = s.after
 	l.end.Store(c.end)
-	l.size.Store(s.cum - segs[0].cum + c.pos)
+	l.size.Store(s.cum.Load() - segs[0].cum.Load() + c.pos)
 	l.view.Store(&view{segs: append(segs[:c.i:c.i], s)})
 }
 
@@ -435,6 +435,7 @@ func (l *Log) reset(start int64) error {
 	f := &l.flush
 	f.mu.Lock()
 	f.generation++
+	f.dirtyFrom(start)
 	f.saved.pos = position{m.index, 0, m.index, start}
 	st := l.flush.stateLocked()
 	f.mu.Unlock()

@@ -8,7 +8,6 @@ import (
 
 	"weir/controller"
 	"weir/protocol"
-	"weir/protocol/record"
 )
 
 // Produce (0), v3-13. Answered by the partition leader.
@@ -19,6 +18,7 @@ import (
 // Differs from Kafka: a transactional batch is refused with INVALID_TXN_STATE until transactions are there.
 
 func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
+	produceOnce(q)
 	if c.Session.produces.busy() {
 		return s.produceLater(c, q, nil)
 	}
@@ -44,26 +44,24 @@ func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 func (s *Server) appendAll(c *Call, q *kmsg.ProduceRequest, v *verification) *produceOp {
 	o := newProduceOp(s, c, q)
 	img := s.Image()
-	unauthorizedTxn := s.unauthorizedTxn(c, q)
+	all, why := s.refusesAll(c, q)
 	for i := range q.Topics {
 		t := &q.Topics[i]
-		topic, code := s.produceTopic(c, img, q, t, unauthorizedTxn)
+		topic, code := (*controller.Topic)(nil), all
+		if all == protocol.None {
+			topic, code = s.produceTopic(c, img, q, t)
+		}
 		o.encoder.Topic(t.Topic, t.TopicID, len(t.Partitions))
 		for j := range t.Partitions {
-			o.append(topic, code, &t.Partitions[j], v.of(i, j))
+			o.append(topic, code, why, &t.Partitions[j], v.of(i, j))
 		}
 	}
 	o.frame = o.encoder.Finish(0, o.leaderEndpoints(img, c.Session.ListenerName))
 	return o
 }
 
-// unauthorizedTxn says whether a request has transactional records that its session may not write.
-func (s *Server) unauthorizedTxn(c *Call, q *kmsg.ProduceRequest) bool {
-	return transactional(q) && (q.TransactionID == nil || !s.Authorizer.Authorize(c.Session, Write, TransactionalIDResource, *q.TransactionID))
-}
-
 // produceTopic finds and authorizes a topic. Kafka's order: the right to write comes before the topic's existence.
-func (s *Server) produceTopic(c *Call, img *controller.Image, q *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, unauthorizedTxn bool) (*controller.Topic, protocol.Code) {
+func (s *Server) produceTopic(c *Call, img *controller.Image, q *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic) (*controller.Topic, protocol.Code) {
 	var topic *controller.Topic
 	if c.Header.Version >= 13 {
 		if topic = img.TopicByID(t.TopicID); topic == nil {
@@ -83,22 +81,8 @@ func (s *Server) produceTopic(c *Call, img *controller.Image, q *kmsg.ProduceReq
 		return nil, protocol.UnknownTopicOrPartition
 	case q.Acks < -1 || q.Acks > 1:
 		return nil, protocol.InvalidRequiredAcks
-	case unauthorizedTxn:
-		return nil, protocol.TransactionalIDAuthorizationFailed
 	}
 	return topic, protocol.None
-}
-
-// transactional says whether any partition's records begin with a transactional batch (RequestUtils.hasTransactionalRecords).
-func transactional(q *kmsg.ProduceRequest) bool {
-	for i := range q.Topics {
-		for j := range q.Topics[i].Partitions {
-			if b, _, err := record.Next(q.Topics[i].Partitions[j].Records); err == nil && b.Transactional() {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // endpoint is where a broker is reached through a listener of that name.

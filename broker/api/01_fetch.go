@@ -17,24 +17,28 @@ import (
 // 12 flexible, diverging epochs (KIP-595) · 13 topic ids (KIP-516) · 15 replica state (KIP-903) · 16 leader hints (KIP-951) ·
 // 17 directory id · 18 high watermark of the follower (KIP-1166).
 // Needs: READ on Topic; CLUSTER_ACTION on Cluster for a follower.
-// Differs from Kafka: nothing known.
+// Differs from Kafka: whole batches only: where max.bytes ends within a batch, Kafka sends its beginning, which no client can use.
 
 // fetchMaxBytes is fetch.max.bytes of a broker: no answer holds more, but for its first batch.
 func (s *Server) fetchLimit(q *kmsg.FetchRequest) int32 {
 	if q.MaxBytes < s.FetchMaxBytes {
-		return max(q.MaxBytes, 0)
+		return q.MaxBytes
 	}
 	return s.FetchMaxBytes
 }
 
 func fetchRecords(s *Server, c *Call, q *kmsg.FetchRequest) (Response, error) {
 	o := newFetchOp(s, c, q)
+	if q.IsolationLevel != 0 && q.IsolationLevel != 1 {
+		return o.unreadable(c, q), nil
+	}
 	if code := s.Sessions.Begin(&o.fetch, o.sessionRequest(c, q), s.Now().UnixMilli()); code != protocol.None {
 		o.reset()
 		o.code = code
 		return o, nil
 	}
 	o.plan(c, q)
+	o.errorsLast()
 	o.read(false)
 	if q.MaxWaitMillis <= 0 || len(o.fetch.Parts) == 0 || o.urgent || o.size >= o.minBytes {
 		o.finish()
@@ -46,6 +50,24 @@ func fetchRecords(s *Server, c *Call, q *kmsg.FetchRequest) (Response, error) {
 		o.wait(ctx, deadline)
 		return o, nil
 	}}, nil
+}
+
+// unreadable answers a request that Kafka fails to read: before version 13 each of its partitions, too, has the code.
+func (o *fetchOp) unreadable(c *Call, q *kmsg.FetchRequest) Response {
+	o.reset()
+	o.code = protocol.UnknownServerError
+	o.fetch = fetch.Fetch{Parts: o.fetch.Parts[:0]}
+	if c.Header.Version >= 13 {
+		return o
+	}
+	o.fetch.Parts = append(o.fetch.Parts, o.sessionRequest(c, q).Want...)
+	o.parts = grow(o.parts, len(o.fetch.Parts))
+	for i := range o.parts {
+		o.parts[i].reset()
+		o.parts[i].code = o.code
+	}
+	o.finish()
+	return o
 }
 
 // sessionRequest copies what a request says of partitions into the op's own memory.
@@ -62,7 +84,7 @@ func (o *fetchOp) sessionRequest(c *Call, q *kmsg.FetchRequest) *fetch.Request {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			w := fetch.Partition{Index: p.Partition, Offset: p.FetchOffset, LogStart: p.LogStartOffset, MaxBytes: p.PartitionMaxBytes,
-				LeaderEpoch: p.CurrentLeaderEpoch, LastEpoch: p.LastFetchedEpoch}
+				LeaderEpoch: max(p.CurrentLeaderEpoch, -1), LastEpoch: p.LastFetchedEpoch}
 			if r.ByID {
 				w.ID = t.TopicID
 			} else {

@@ -13,7 +13,7 @@ import (
 // Versions: 2 isolation level · 4 leader epochs · 6 flexible · 7 maximum timestamp (KIP-734) · 8 earliest local (KIP-405) · 9 latest
 // tiered (KIP-1005) · 10 time-out for remote storage (KIP-1075) · 11 earliest pending upload (KIP-1023).
 // Needs: DESCRIBE on Topic.
-// Differs from Kafka: nothing known.
+// Differs from Kafka: the largest timestamp is that of the records that are left, where Kafka may name one that DeleteRecords took.
 
 // Special timestamps of ListOffsets and the first version that knows each.
 const (
@@ -33,7 +33,8 @@ var firstListVersion = map[int64]int16{
 func listOffsets(s *Server, c *Call, q *kmsg.ListOffsetsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.ListOffsetsResponse)
 	img := s.Image()
-	twice := duplicatePartitions(q)
+	unknown := q.IsolationLevel != 0 && q.IsolationLevel != 1
+	twice := listOffsetsOnce(q)
 	for i := range q.Topics {
 		t := &q.Topics[i]
 		rt := kmsg.NewListOffsetsResponseTopic()
@@ -45,6 +46,8 @@ func listOffsets(s *Server, c *Call, q *kmsg.ListOffsetsRequest) (Response, erro
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
 			rp.Partition, rp.Offset, rp.Timestamp, rp.LeaderEpoch = p.Partition, -1, -1, -1
 			switch {
+			case unknown: // Kafka fails to read such a request
+				rp.ErrorCode = int16(protocol.UnknownServerError)
 			case !allowed:
 				rp.ErrorCode = int16(protocol.TopicAuthorizationFailed)
 			case twice[topicPartition{t.Topic, p.Partition}]:

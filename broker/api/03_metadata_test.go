@@ -208,7 +208,7 @@ func TestMetadataOfflineDirectory(t *testing.T) {
 	if got := offline(); !slices.Equal(got, []int32{2}) {
 		t.Errorf("offline replicas %v", got)
 	}
-	w.merge(&controller.PartitionChangeRecord{TopicID: id, Leader: controller.NoLeaderChange, LeaderRecoveryState: -1, Directories: []protocol.UUID{dirLost, dirUnassigned}})
+	w.merge(&controller.PartitionChangeRecord{TopicID: id, Leader: controller.NoLeaderChange, LeaderRecoveryState: -1, Directories: []protocol.UUID{controller.DirLost, controller.DirUnassigned}})
 	if got := offline(); !slices.Equal(got, []int32{1}) {
 		t.Errorf("offline replicas %v", got)
 	}

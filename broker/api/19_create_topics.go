@@ -10,7 +10,7 @@ import (
 //
 // Versions: 4 the broker's defaults for -1 (KIP-464) · 5 flexible, the new topic's settings (KIP-525) · 6 quotas · 7 topic ids.
 // Needs: CREATE on Cluster or Topic; DESCRIBE_CONFIGS on Topic to see its settings.
-// Differs from Kafka: nothing known.
+// Differs from Kafka: min.insync.replicas has the source DEFAULT_CONFIG, as in DescribeConfigs.
 
 func createTopics(s *Server, c *Call, q *kmsg.CreateTopicsRequest) (Response, error) {
 	q, err := detach(q)

@@ -18,6 +18,7 @@ import (
 
 func deleteRecords(s *Server, c *Call, q *kmsg.DeleteRecordsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.DeleteRecordsResponse)
+	deleteRecordsOnce(q)
 	img := s.Image()
 	var waits []deleteWait
 	for i := range q.Topics {

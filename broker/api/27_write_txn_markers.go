@@ -38,9 +38,6 @@ type TxnMarker struct {
 	Version          int8 // transaction version
 }
 
-// offsetsTopic is where the group coordinator keeps its state.
-const offsetsTopic = "__consumer_offsets"
-
 // markerWait is a marker whose outcome comes later, and its place in the response.
 type markerWait struct {
 	producer, topic, part int
@@ -96,7 +93,7 @@ func (s *Server) writeMarker(topic *controller.Topic, n int32, m TxnMarker, w *m
 	case p == nil || !slices.Contains(p.Replicas, s.NodeID):
 		return protocol.UnknownTopicOrPartition
 	case topic.Name == offsetsTopic:
-		return s.completeOffsets(n, m, w)
+		return w.completeOffsets(s, n, m)
 	}
 	control := record.ControlAbort
 	if m.Commit {
@@ -113,7 +110,7 @@ func (s *Server) writeMarker(topic *controller.Topic, n int32, m TxnMarker, w *m
 }
 
 // completeOffsets has the group coordinator write the marker.
-func (s *Server) completeOffsets(n int32, m TxnMarker, w *markerWait) protocol.Code {
+func (w *markerWait) completeOffsets(s *Server, n int32, m TxnMarker) protocol.Code {
 	if s.OffsetMarkers == nil {
 		return protocol.NotLeaderOrFollower
 	}

@@ -20,6 +20,8 @@ import (
 // Differs from Kafka:
 //   - settings come sorted by name, with documentation in other words
 //   - the loggers are Weir's own: root, and one for each of its larger parts
+//   - node.id and process.roles have defaults, which show among their synonyms
+//   - min.insync.replicas is a default where Kafka's controller has set it for all brokers, as it does with eligible leader replicas
 
 // invalidDescription is a resource that Kafka answers INVALID_REQUEST.
 type invalidDescription string

@@ -16,7 +16,8 @@ import (
 //
 // Versions: 2 flexible · 3 an error for the whole request · 4 sizes of the volumes (KIP-827) · 5 cordoned directories (KIP-1066).
 // Needs: DESCRIBE on Cluster.
-// Differs from Kafka: topics and partitions are sorted; no directory is ever cordoned or holds a future log.
+// Differs from Kafka: topics and partitions are sorted; no directory is ever cordoned or holds a future log; sizes count the log's own
+// framing, a few bytes a batch.
 
 func describeLogDirs(s *Server, c *Call, q *kmsg.DescribeLogDirsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.DescribeLogDirsResponse)

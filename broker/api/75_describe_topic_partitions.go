@@ -17,13 +17,11 @@ import (
 
 func describeTopicPartitions(s *Server, c *Call, q *kmsg.DescribeTopicPartitionsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
-	if !cursorValid(q) {
-		for i := range q.Topics {
-			t := kmsg.NewDescribeTopicPartitionsResponseTopic()
-			t.ErrorCode, t.Topic, t.AuthorizedOperations = int16(protocol.InvalidRequest), &q.Topics[i].Topic, unknownOperations
-			resp.Topics = append(resp.Topics, t)
-		}
-		return resp, nil
+	switch {
+	case !cursorValid(q):
+		return nothingDescribed(q, resp, protocol.InvalidRequest), nil
+	case slices.ContainsFunc(q.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == "" }):
+		return nothingDescribed(q, resp, protocol.UnknownServerError), nil // no name is an exception without a code in Kafka
 	}
 	d := describePage{s: s, who: c.Session, img: s.Image(), resp: resp}
 	limit := min(int64(q.ResponsePartitionLimit), s.Config.Int64("max.request.partition.size.limit"))
@@ -56,6 +54,16 @@ func describeTopicPartitions(s *Server, c *Call, q *kmsg.DescribeTopicPartitions
 	}
 	resp.Topics = append(resp.Topics, denied...)
 	return resp, nil
+}
+
+// nothingDescribed answers every topic, in the order of the request, with the same code.
+func nothingDescribed(q *kmsg.DescribeTopicPartitionsRequest, resp *kmsg.DescribeTopicPartitionsResponse, code protocol.Code) Response {
+	for i := range q.Topics {
+		t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		t.ErrorCode, t.Topic, t.AuthorizedOperations = int16(code), &q.Topics[i].Topic, unknownOperations
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
 }
 
 // cursorValid says whether the cursor points into the topics asked for.

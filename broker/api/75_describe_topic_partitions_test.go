@@ -67,6 +67,7 @@ func TestDescribeTopicPartitionsPages(t *testing.T) {
 		{"cursor", partitionsOf(4, "t2", 1, "t3", "t2", "t1"), "t2[1,2] t3[0,1] > t3 2"},
 		{"cursor beyond", partitionsOf(4, "t2", 9, "t3", "t2", "t1"), "t2[] t3[0,1,2]"},
 		{"cursor at the end", partitionsOf(4, "t2", 3, "t3", "t2", "t1"), "t2[] t3[0,1,2]"},
+		{"a topic without a name", partitionsOf(4, "", 0, "t3", ""), "t3:UNKNOWN_SERVER_ERROR[] :UNKNOWN_SERVER_ERROR[]"},
 		{"cursor not listed", partitionsOf(4, "t1", 1, "t3", "t2"), "t3:INVALID_REQUEST[] t2:INVALID_REQUEST[]"},
 		{"cursor -1", partitionsOf(4, "t1", -1, "t3", "t1"), "t3:INVALID_REQUEST[] t1:INVALID_REQUEST[]"},
 		{"cursor on no topic", partitionsOf(4, "nope", 1, "t3", "nope"), "nope:UNKNOWN_TOPIC_OR_PARTITION[] t3[0,1,2]"},

@@ -1,10 +1,11 @@
 package api
 
-// The operations that each kind of resource knows, for the bit fields of Metadata, DescribeCluster and DescribeTopicPartitions
+// The operations that each kind of resource knows, for the bit fields of Metadata, DescribeCluster, DescribeGroups and the like
 // (org.apache.kafka.security.authorizer.AclEntry.supportedOperations).
 var (
 	topicOperations   = []Operation{Read, Write, Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs}
 	clusterOperations = []Operation{Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite}
+	groupOperations   = []Operation{Read, Delete, Describe, DescribeConfigs, AlterConfigs}
 )
 
 // unknownOperations is what a client reads that did not ask for authorized operations.
@@ -13,8 +14,11 @@ const unknownOperations = -1 << 31
 // authorizedOperations returns a bit for each operation that the session may do to a resource.
 func (s *Server) authorizedOperations(who *Session, r Resource, name string) int32 {
 	known := topicOperations
-	if r == ClusterResource {
+	switch r {
+	case ClusterResource:
 		known = clusterOperations
+	case GroupResource:
+		known = groupOperations
 	}
 	var bits int32
 	for _, op := range known {

@@ -135,6 +135,10 @@ func (s *Server) defaultTopic(name string) kmsg.CreateTopicsRequestTopic {
 		return t
 	}
 	t.NumPartitions, t.ReplicationFactor = int32(s.Config.Int(spec.partitions)), int16(s.Config.Int(spec.replicas))
+	alone := s.clusterOfOne() && !s.Config.IsSet(spec.replicas)
+	if alone {
+		t.ReplicationFactor = 1
+	}
 	set := func(name, value string) {
 		c := kmsg.NewCreateTopicsRequestTopicConfig()
 		c.Name, c.Value = name, &value
@@ -144,9 +148,19 @@ func (s *Server) defaultTopic(name string) kmsg.CreateTopicsRequestTopic {
 		set(name, value)
 	}
 	for name, setting := range spec.from {
-		set(name, s.Config.String(setting))
+		if value := s.Config.String(setting); alone && name == "min.insync.replicas" && !s.Config.IsSet(setting) {
+			set(name, "1")
+		} else {
+			set(name, value)
+		}
 	}
 	return t
+}
+
+// clusterOfOne says whether this broker is the whole cluster and its settings name no other node: its own topics then have one replica, or
+// nobody could ever join a group without more settings.
+func (s *Server) clusterOfOne() bool {
+	return len(s.Image().Brokers()) <= 1 && len(s.Config.List("controller.quorum.voters")) <= 1 && len(s.Config.List("controller.quorum.bootstrap.servers")) <= 1
 }
 
 // autoCreate says whether topics come into being when clients ask for them.

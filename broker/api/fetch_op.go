@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -11,6 +12,7 @@ import (
 	"weir/broker/fetch"
 	"weir/broker/partition"
 	"weir/protocol"
+	"weir/protocol/record"
 )
 
 // fetchOp is one Fetch from its request to its last byte on the wire. It is pooled: a consumer that polls allocates next to nothing.
@@ -102,8 +104,11 @@ func (o *fetchOp) read(fromWait bool) {
 		if n := p.res.Records.Size; n > 0 {
 			first = false
 			o.size += n
-			left = int32(max(int(left)-n, 0))
 		}
+		if p.req.Isolation == partition.ReadCommitted && p.res.Aborted == nil && p.res.Code == protocol.None && p.res.Diverging.Epoch < 0 {
+			p.res.Aborted = noneAborted
+		}
+		left = int32(max(int(left)-p.res.Records.Size, 0))
 		if p.res.Code != protocol.None || p.res.Diverging.Epoch >= 0 || p.res.PreferredReplica >= 0 {
 			o.urgent = true
 		}
@@ -182,7 +187,7 @@ func (o *fetchOp) finish() {
 		if p.code != protocol.None {
 			p.res.Code, p.res.HighWatermark, p.res.LastStable, p.res.LogStart = p.code, -1, -1, -1
 			p.res.Diverging.Epoch, p.res.PreferredReplica, p.res.LeaderID = -1, -1, -1
-			p.res.Aborted = nil
+			p.res.Aborted = noneAborted
 		}
 		o.told[i] = fetch.Told{HighWatermark: p.res.HighWatermark, LogStart: p.res.LogStart, Failed: p.res.Code != protocol.None,
 			Records: p.res.Records.Size > 0, Always: p.res.Diverging.Epoch >= 0 || p.res.PreferredReplica >= 0}
@@ -191,6 +196,29 @@ func (o *fetchOp) finish() {
 	o.sessionID, code = o.fetch.End(o.told, o.send, o.s.Now().UnixMilli())
 	if code != protocol.None {
 		o.code = code
+		clear(o.send)
+	}
+}
+
+// noneAborted is an empty list, for who reads what is committed, and, in Kafka, for what is wrong before any read; else there is null.
+var noneAborted = []record.AbortedTxn{}
+
+// errorsLast moves the partitions that will not be read behind the others: Kafka answers in that order, and its sessions keep it.
+func (o *fetchOp) errorsLast() {
+	wrong := func(p fetchPart) bool { return p.code != protocol.None }
+	first := slices.IndexFunc(o.parts, wrong)
+	if first < 0 {
+		return
+	}
+	parts, wants := slices.Clone(o.parts[first:]), slices.Clone(o.fetch.Parts[first:])
+	at := first
+	for _, bad := range [...]bool{false, true} {
+		for i := range parts {
+			if wrong(parts[i]) == bad {
+				o.parts[at], o.fetch.Parts[at] = parts[i], wants[i]
+				at++
+			}
+		}
 	}
 }
 

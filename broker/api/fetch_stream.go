@@ -11,13 +11,9 @@ import (
 func (o *fetchOp) Stream(correlationID int32, w Sink) error {
 	o.sent = o.sent[:0]
 	e := &o.encoder
-	if o.code != protocol.None {
-		e.Start(o.version, correlationID, 0, o.code, 0, 0)
-	} else {
-		e.Start(o.version, correlationID, 0, protocol.None, o.sessionID, o.topicRuns())
-		for i := 0; i < len(o.parts); {
-			i = o.encodeTopic(i)
-		}
+	e.Start(o.version, correlationID, 0, o.code, o.sessionID, o.topicRuns())
+	for i := 0; i < len(o.parts); {
+		i = o.encodeTopic(i)
 	}
 	e.Finish(o.leaderEndpoints())
 	envelope, at := e.Envelope(), 0
@@ -96,8 +92,10 @@ func (o *fetchOp) encodePartition(i int) {
 	for _, a := range r.Aborted {
 		o.aborted = append(o.aborted, protocol.AbortedTransaction{ProducerID: a.ProducerID, FirstOffset: a.FirstOffset})
 	}
-	if r.Aborted != nil {
-		p.Aborted = o.aborted
+	if p.Aborted = o.aborted; r.Aborted == nil {
+		p.Aborted = nil
+	} else if p.Aborted == nil {
+		p.Aborted = []protocol.AbortedTransaction{}
 	}
 	o.encoder.Partition(&p)
 	o.sent = append(o.sent, i)
@@ -105,7 +103,7 @@ func (o *fetchOp) encodePartition(i int) {
 
 // leaderEndpoints names the brokers of the leader hints (KIP-951).
 func (o *fetchOp) leaderEndpoints() []protocol.NodeEndpoint {
-	if o.version < 16 || o.code != protocol.None {
+	if o.version < 16 || o.follower || o.code != protocol.None {
 		return nil
 	}
 	var out []protocol.NodeEndpoint

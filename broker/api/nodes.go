@@ -64,19 +64,12 @@ func offline(img *controller.Image, listener string, p *controller.Partition, i 
 	return i < len(p.Directories) && !onlineDir(b, p.Directories[i])
 }
 
-// The directory ids with a meaning of their own (org.apache.kafka.common.DirectoryId).
-var (
-	dirMigrating  = protocol.UUID{}
-	dirUnassigned = protocol.UUID{15: 1}
-	dirLost       = protocol.UUID{15: 2}
-)
-
 // onlineDir is Kafka's BrokerRegistration.hasOnlineDir: a replica that is not assigned yet counts as online.
 func onlineDir(b *controller.Broker, dir protocol.UUID) bool {
 	switch dir {
-	case dirUnassigned, dirMigrating:
+	case controller.DirUnassigned, controller.DirMigrating:
 		return true
-	case dirLost:
+	case controller.DirLost:
 		return false
 	}
 	return len(b.LogDirs) == 0 || slices.Contains(b.LogDirs, dir)

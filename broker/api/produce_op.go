@@ -51,22 +51,20 @@ func newProduceOp(s *Server, c *Call, q *kmsg.ProduceRequest) *produceOp {
 	return o
 }
 
-// append appends to one partition, unless its topic or its verification has a code, and encodes the outcome.
-func (o *produceOp) append(topic *controller.Topic, code protocol.Code, p *kmsg.ProduceRequestTopicPartition, v verified) {
+// append appends to one partition, unless it has a code already (and why), by its topic or its verification, and encodes the outcome.
+func (o *produceOp) append(topic *controller.Topic, code protocol.Code, why string, p *kmsg.ProduceRequestTopicPartition, v verified) {
 	if code == protocol.None && (p.Partition < 0 || int(p.Partition) >= len(topic.Partitions)) {
 		code = protocol.UnknownTopicOrPartition
 	}
 	if code == protocol.None {
-		code = v.code
-	} else {
-		v.message = ""
+		code, why = v.code, v.message
 	}
 	r := &o.result
 	if code == protocol.None {
 		o.request.Records, o.request.Guard = p.Records, v.guard
 		o.s.Replicas.Append(partition.ID{Topic: topic.ID, Partition: p.Partition}, &o.request, r)
 	} else {
-		*r = partition.AppendResult{Code: code, Message: v.message, BaseOffset: -1, AppendTimeMs: -1, LogStart: -1}
+		*r = partition.AppendResult{Code: code, Message: why, BaseOffset: -1, AppendTimeMs: -1, LogStart: -1}
 	}
 	out := protocol.ProducePartition{
 		Index: p.Partition, Code: r.Code, BaseOffset: r.BaseOffset, LogAppendTimeMs: r.AppendTimeMs, LogStart: r.LogStart,

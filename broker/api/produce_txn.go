@@ -85,7 +85,13 @@ type txnProducer struct {
 // startVerification begins the verification of all transactional batches of a request. nil: there is nothing that an append would have to
 // know.
 func (s *Server) startVerification(c *Call, q *kmsg.ProduceRequest) *verification {
-	if s.TxnVerifier == nil || !transactional(q) || s.unauthorizedTxn(c, q) {
+	if s.TxnVerifier == nil {
+		return nil
+	}
+	if t, err := hasTransactional(q); !t || err != nil {
+		return nil
+	}
+	if code, _ := s.refusesAll(c, q); code != protocol.None {
 		return nil
 	}
 	var v *verification
@@ -94,7 +100,7 @@ func (s *Server) startVerification(c *Call, q *kmsg.ProduceRequest) *verificatio
 	img := s.Image()
 	for i := range q.Topics {
 		t := &q.Topics[i]
-		topic, code := s.produceTopic(c, img, q, t, false)
+		topic, code := s.produceTopic(c, img, q, t)
 		if code != protocol.None {
 			continue
 		}
@@ -109,14 +115,14 @@ func (s *Server) startVerification(c *Call, q *kmsg.ProduceRequest) *verificatio
 				return &verification{all: protocol.InvalidProducerIDMapping}
 			}
 			who, seen = now, true
-			v = s.startPartition(c, q, v, topic, i, j, b)
+			v = startPartition(s, c, q, v, topic, i, j, b)
 		}
 	}
 	return v
 }
 
 // startPartition begins the verification of one batch and adds it to v where there is something to know of it.
-func (s *Server) startPartition(c *Call, q *kmsg.ProduceRequest, v *verification, topic *controller.Topic, i, j int, b record.Batch) *verification {
+func startPartition(s *Server, c *Call, q *kmsg.ProduceRequest, v *verification, topic *controller.Topic, i, j int, b record.Batch) *verification {
 	index := q.Topics[i].Partitions[j].Partition
 	guard, code := s.Replicas.StartVerification(partition.ID{Topic: topic.ID, Partition: index}, b.ProducerID(), b.ProducerEpoch(),
 		b.BaseSequence(), c.Header.Version >= 12)
@@ -136,8 +142,8 @@ func (s *Server) startPartition(c *Call, q *kmsg.ProduceRequest, v *verification
 	return v
 }
 
-// verify asks the coordinator, waits for its answer, and makes of it what the client may hear. Kafka's request.timeout.ms bounds it.
-func (s *Server) verify(v *verification, version int16) {
+// run asks the coordinator, waits for its answer, and makes of it what the client may hear. Kafka's request.timeout.ms bounds it.
+func (v *verification) run(s *Server, version int16) {
 	done := make(chan []protocol.Code, 1)
 	s.TxnVerifier.VerifyPartitions(&v.ask, func(codes []protocol.Code) {
 		select {
@@ -237,7 +243,7 @@ func (s *Server) produceLater(c *Call, q *kmsg.ProduceRequest, v *verification) 
 	l.works = true
 	l.mu.Unlock()
 	if start {
-		go s.appendLater(l)
+		go l.run(s)
 	}
 	return &Pending{Held: held, Wait: func(ctx context.Context) (Response, error) {
 		select {
@@ -267,15 +273,15 @@ func (x *laterProduce) held() int {
 	return n
 }
 
-// appendLater works until nothing is left.
-func (s *Server) appendLater(l *laterProduces) {
+// run works until nothing is left.
+func (l *laterProduces) run(s *Server) {
 	for more := true; more; {
 		l.mu.Lock()
 		x := l.queue[0]
 		l.queue[0] = nil
 		l.queue = l.queue[1:]
 		l.mu.Unlock()
-		s.appendOne(x)
+		x.run(s)
 		l.mu.Lock()
 		if more = len(l.queue) > 0; !more {
 			l.queue, l.works = nil, false // before the client hears of it: what it sends then is not later any more
@@ -285,14 +291,14 @@ func (s *Server) appendLater(l *laterProduces) {
 	}
 }
 
-// appendOne verifies and appends one request.
-func (s *Server) appendOne(x *laterProduce) {
+// run verifies and appends one request.
+func (x *laterProduce) run(s *Server) {
 	defer recovered(s.Log)
 	if x.v == nil {
 		x.v = s.startVerification(x.call, x.req)
 	}
 	if x.v.asks() {
-		s.verify(x.v, x.call.Header.Version)
+		x.v.run(s, x.call.Header.Version)
 	}
 	x.op = s.appendAll(x.call, x.req, x.v)
 	x.call, x.req, x.v = nil, nil, nil // the copy goes, whenever the client reads its answer

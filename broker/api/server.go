@@ -22,6 +22,7 @@ type Server struct {
 	Image      func() *controller.Image // the newest published image; never nil
 	Controller Controller
 	Replicas   Replicas
+	Groups     Groups
 	Sessions   *fetch.Cache // of incremental fetches
 
 	FetchMaxBytes int32 // fetch.max.bytes
@@ -33,6 +34,7 @@ type Server struct {
 
 	Authorizer Authorizer
 	Now        func() time.Time
+	NewID      func() protocol.UUID // a random one
 	Log        *slog.Logger
 
 	Config   *config.Static // what the broker was started with; nil: all defaults

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 
 	"weir/protocol"
@@ -55,7 +56,7 @@ func (c *Cache) Begin(f *Fetch, r *Request, nowMs int64) protocol.Code {
 			c.remove(r.SessionID)
 		}
 		f.create = r.Epoch == initialEpoch
-		f.Parts = append(f.Parts, r.Want...)
+		f.Parts = appendOnce(f.Parts, r.Want)
 		return protocol.None
 	}
 	c.mu.Lock()
@@ -88,6 +89,32 @@ func (c *Cache) Begin(f *Fetch, r *Request, nowMs int64) protocol.Code {
 	return protocol.None
 }
 
+// appendOnce appends what is wanted. A partition that is named twice is there once, as it was wanted last: Kafka reads them into a map.
+func appendOnce(to, want []Partition) []Partition {
+	const few = 32 // are compared with each other, which allocates nothing
+	var at map[key]int
+	if len(want) > few {
+		at = make(map[key]int, len(want))
+	}
+	for i := range want {
+		w := &want[i]
+		j := -1
+		if at == nil {
+			j = slices.IndexFunc(to, func(p Partition) bool { return p.Index == w.Index && p.ID == w.ID && p.Name == w.Name })
+		} else if k, ok := at[w.key()]; ok {
+			j = k
+		} else {
+			at[w.key()] = len(to)
+		}
+		if j >= 0 {
+			to[j] = *w
+		} else {
+			to = append(to, *w)
+		}
+	}
+	return to
+}
+
 // End notes what is about to be answered, told[i] for Parts[i], and sets send[i]. It returns the session id of the response, and a
 // code when another request of the same session overtook this one. It makes the session of a full request that asked for one.
 func (f *Fetch) End(told []Told, send []bool, nowMs int64) (int32, protocol.Code) {
@@ -95,7 +122,7 @@ func (f *Fetch) End(told []Told, send []bool, nowMs int64) (int32, protocol.Code
 		for i := range send {
 			send[i] = true
 		}
-		if !f.create || len(f.Parts) == 0 {
+		if !f.create {
 			return 0, protocol.None
 		}
 		return f.cache.create(f, told, nowMs), protocol.None

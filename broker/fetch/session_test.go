@@ -174,3 +174,26 @@ func TestEviction(t *testing.T) {
 		t.Fatal("a stale session did not give way")
 	}
 }
+
+// Kafka reads the partitions of a full request into a map; few of them and many are looked through in different ways.
+func TestPartitionTwice(t *testing.T) {
+	for _, n := range []int32{2, 100} {
+		var wanted []Partition
+		for p := range n {
+			wanted = append(wanted, want("a", p)...)
+		}
+		again := want("a", 0)[0]
+		again.Offset = 7
+		f := begin(t, NewCache(1, ids()), Request{Want: append(wanted, again, want("b", 0)[0])}, protocol.None)
+		if len(f.Parts) != int(n)+1 || f.Parts[0].Offset != 7 || f.Parts[n].Name != "b" {
+			t.Errorf("of %d: %d partitions, the first %+v", n, len(f.Parts), f.Parts[0])
+		}
+	}
+}
+
+func TestSessionOfNothing(t *testing.T) {
+	c := NewCache(1, ids())
+	if id, _ := end(t, begin(t, c, Request{}, protocol.None), idle); id == 0 {
+		t.Error("a full request without partitions makes a session too")
+	}
+}

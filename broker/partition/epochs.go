@@ -40,7 +40,7 @@ func (c *epochCache) latest() int32 {
 // endOffsetFor finds where the largest epoch that is not above epoch ends, end being the log's end. Both fields are -1 where that cannot be
 // said.
 func (c *epochCache) endOffsetFor(epoch int32, end int64) EpochEnd {
-	if epoch < 0 || len(c.entries) == 0 {
+	if epoch == -1 || len(c.entries) == 0 { // other negative epochs are old ones, to Kafka too
 		return undefinedEnd
 	}
 	if epoch == c.latest() {

@@ -98,6 +98,17 @@ func (h *hard) DescribeProducers() []ProducerState {
 	return out
 }
 
+// EachProducer calls fn with what is known last of each producer id; lastOffset is that of its newest batch of data, -1 where none is known.
+func (h *hard) EachProducer(fn func(id int64, epoch int16, lastOffset int64)) {
+	for id, p := range h.producers.byID {
+		last := int64(-1)
+		if p.n > 0 {
+			last = p.at(int(p.n) - 1).lastOffset
+		}
+		fn(id, p.epoch, last)
+	}
+}
+
 // SaveSnapshot keeps the hard state in the log, so that the next Load is short. It does nothing when nothing has changed since.
 func (h *hard) SaveSnapshot() error {
 	h.unsaved = 0

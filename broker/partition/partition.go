@@ -90,7 +90,8 @@ func (p *Partition) Configure(nowMs int64, t *config.Topic, s *Settings, e *Effe
 	if p.topic == t {
 		return
 	}
-	if old := p.topic; old.SegmentBytes != t.SegmentBytes || old.SegmentMs != t.SegmentMs || old.SegmentJitterMs != t.SegmentJitterMs {
+	if old := p.topic; old.SegmentBytes != t.SegmentBytes || old.SegmentMs != t.SegmentMs || old.SegmentJitterMs != t.SegmentJitterMs ||
+		old.CleanupCompact != t.CleanupCompact || old.MaxCompactionLagMs != t.MaxCompactionLagMs {
 		e.Policy = true
 	}
 	p.topic = t

@@ -155,6 +155,9 @@ func (t *producers) check(b record.Batch, g Guard) (dup *seqBatch, code protocol
 		return nil, protocol.OutOfOrderSequenceNumber
 	}
 	if p == nil || p.epoch < 0 {
+		if epoch < -1 { // -1 is the epoch of a producer of which nothing is known
+			return nil, protocol.InvalidProducerEpoch
+		}
 		return nil, protocol.None // nothing is known any more (expired, deleted): any sequence goes
 	}
 	if epoch > p.epoch {

@@ -127,6 +127,7 @@ type DeleteResult struct {
 type DirInfo struct {
 	Path        string
 	Code        protocol.Code // KAFKA_STORAGE_ERROR: offline
+	Full        bool          // offline until there is space
 	TotalBytes  int64
 	UsableBytes int64
 	Logs        []LogInfo

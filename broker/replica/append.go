@@ -51,8 +51,8 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 	r.mu.Unlock()
 	now := m.nowMs()
 	var a partition.Append
-	if !validate(t, now, q, &a, res) {
-		if saysLogStart(res.Code, len(res.RecordErrors)) {
+	if early, ok := validate(t, id.Partition, now, q, &a, res); !ok {
+		if !early && saysLogStart(res.Code) {
 			res.LogStart = r.logStart()
 		}
 		return
@@ -66,10 +66,10 @@ func (m *Manager) Append(id partition.ID, q *partition.AppendRequest, res *parti
 	r.append(now, &a, q, res)
 }
 
-// validate looks through the records without a lock.
-func validate(t *topic, now int64, q *partition.AppendRequest, a *partition.Append, res *partition.AppendResult) bool {
+// validate looks through the records without a lock. early is record.Error's.
+func validate(t *topic, id int32, now int64, q *partition.AppendRequest, a *partition.Append, res *partition.AppendResult) (early, ok bool) {
 	out, set, verr := record.Validate(q.Records, record.Options{
-		ProduceVersion: q.Version, Internal: q.Coordinator, Compacted: t.cfg.CleanupCompact, LogAppendTime: t.cfg.LogAppendTime, NowMs: now,
+		ProduceVersion: q.Version, Internal: q.Coordinator, Compacted: t.cfg.CleanupCompact, Topic: t.name, Partition: id, LogAppendTime: t.cfg.LogAppendTime, NowMs: now,
 		BeforeMaxMs: t.cfg.MessageTimestampBeforeMaxMs, AfterMaxMs: t.cfg.MessageTimestampAfterMaxMs,
 		MaxMessageBytes: t.cfg.MaxMessageBytes, MaxRecordBytes: t.cfg.MaxDecompressedMessageBytes, Target: t.target,
 	})
@@ -78,15 +78,15 @@ func validate(t *topic, now int64, q *partition.AppendRequest, a *partition.Appe
 		for _, e := range verr.Records {
 			res.RecordErrors = append(res.RecordErrors, partition.RecordError{Index: e.Index, Message: e.Message})
 		}
-		return false
+		return verr.Early, false
 	}
 	if int64(len(out)) > t.cfg.SegmentBytes {
 		res.Code = protocol.RecordListTooLarge
-		return false
+		return false, false
 	}
 	a.Records, a.Set, a.Acks = out, set, q.Acks
 	a.Coordinator, a.TxnVersion, a.Guard = q.Coordinator, q.TxnVersion, q.Guard
-	return true
+	return false, true
 }
 
 // append appends under r's lock, and lets go of it.
@@ -140,14 +140,12 @@ func hintAppend(res *partition.AppendResult, h hint) {
 	}
 }
 
-// saysLogStart says whether Kafka gives the log start offset with this refusal of records.
-func saysLogStart(c protocol.Code, recordErrors int) bool {
+// saysLogStart says whether Kafka gives the log start offset with this refusal of records: not with the errors that
+// ReplicaManager.appendToLocalLog knows by name.
+func saysLogStart(c protocol.Code) bool {
 	switch c {
-	case protocol.CorruptMessage, protocol.MessageTooLarge, protocol.RecordListTooLarge, protocol.KafkaStorageError,
-		protocol.UnsupportedCompressionType, protocol.UnsupportedForMessageFormat:
+	case protocol.CorruptMessage, protocol.MessageTooLarge, protocol.RecordListTooLarge, protocol.KafkaStorageError:
 		return false
-	case protocol.InvalidRecord:
-		return recordErrors > 0
 	}
 	return true
 }

@@ -31,6 +31,7 @@ func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 	for i := range delta.Topics {
 		t := &delta.Topics[i]
 		for _, n := range t.Partitions {
+			place(m, t.Topic, n)
 			m.applyPartition(t, n)
 		}
 	}
@@ -46,6 +47,7 @@ func (m *Manager) sweep(img *controller.Image) {
 	for _, d := range m.dirs {
 		idle = m.removeStrays(d, img, idle)
 	}
+	placeAll(m, img)
 	m.visit(idle)
 }
 
@@ -215,6 +217,7 @@ func (m *Manager) dropTopic(t *controller.Topic) {
 // removeLog removes a log from whatever directory it is in.
 func (m *Manager) removeLog(name string) {
 	for _, d := range m.dirs {
+		d.forget(name)
 		if d.store == nil {
 			continue
 		}

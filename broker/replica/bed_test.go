@@ -102,7 +102,7 @@ func (b *bed) topic(name string, replicas []int32, dirs ...int) protocol.UUID {
 	for n, d := range dirs {
 		p := &controller.PartitionRecord{PartitionID: int32(n), TopicID: id, Replicas: replicas, ISR: replicas, Leader: replicas[0]}
 		for range replicas {
-			u := protocol.UUID{}
+			u := controller.DirUnassigned
 			if d >= 0 {
 				u = dirID(d)
 			}

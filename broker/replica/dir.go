@@ -1,19 +1,14 @@
 package replica
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
 	"weir/broker/partition"
 	"weir/controller"
 	"weir/protocol"
-)
-
-// The directory ids that name no directory (org.apache.kafka.common.DirectoryId).
-var (
-	unassignedDir = protocol.UUID{}
-	lostDir       = protocol.UUID{15: 1}
-	migratingDir  = protocol.UUID{15: 2}
+	"weir/wal"
 )
 
 // dir is one log directory.
@@ -22,10 +17,11 @@ type dir struct {
 	DirConfig
 	store   Store // nil: it could not be opened
 	offline atomic.Bool
+	full    atomic.Bool  // it is offline until there is space
 	fullMs  atomic.Int64 // when it was last said that there is no space left
 
 	mu    sync.Mutex
-	names map[string]struct{} // where there are several directories: the logs that are here or were placed here
+	names map[string]struct{} // where there are several directories: the logs whose place is here
 }
 
 // note remembers that a log belongs in this directory.
@@ -41,6 +37,13 @@ func (d *dir) note(name string) {
 	d.names[name] = struct{}{}
 }
 
+// forget takes back what note said.
+func (d *dir) forget(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.names, name)
+}
+
 func (d *dir) has(name string) (ok bool, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -48,9 +51,11 @@ func (d *dir) has(name string) (ok bool, n int) {
 	return ok, len(d.names)
 }
 
-// wentOffline fails the partitions of the directory, and no others. The store has said why.
-func (d *dir) wentOffline(string, error) {
+// wentOffline fails the partitions of the directory, and no others. The store has said why. A full directory may be lost later: then it
+// is called again.
+func (d *dir) wentOffline(_ string, err error) {
 	m := d.m
+	d.full.Store(errors.Is(err, wal.ErrNoSpace))
 	d.offline.Store(true)
 	m.each(func(r *replica) {
 		e := takeEffects()
@@ -78,14 +83,14 @@ func (d *dir) cameBack(string) {
 // dirOf finds the directory of a partition: the one that the metadata names for the ith replica, else the one that has its log, else the
 // one with the fewest. nil is a directory that is not ours.
 func (m *Manager) dirOf(name string, ids []protocol.UUID, i int) *dir {
-	id := unassignedDir
+	id := controller.DirUnassigned
 	if i < len(ids) {
 		id = ids[i]
 	}
 	switch id {
-	case lostDir:
+	case controller.DirLost:
 		return nil
-	case unassignedDir, migratingDir:
+	case controller.DirUnassigned, controller.DirMigrating:
 	default:
 		for _, d := range m.dirs {
 			if d.ID == id {
@@ -114,13 +119,72 @@ func (m *Manager) dirOf(name string, ids []protocol.UUID, i int) *dir {
 	return best
 }
 
+// place chooses the directory of a partition as soon as the metadata has it, and reports what the metadata does not know.
+func place(m *Manager, t *controller.Topic, n int32) {
+	p := t.Partition(n)
+	i := indexOf(p.Replicas, m.cfg.NodeID)
+	if len(m.dirs) == 1 || i < 0 {
+		return
+	}
+	id := partition.ID{Topic: t.ID, Partition: n}
+	name := logName(t.Name, id)
+	d := m.dirOf(name, p.Directories, i)
+	if d == nil {
+		return
+	}
+	d.note(name)
+	if unnamed := i >= len(p.Directories) || unplaced(p.Directories[i]); unnamed && d.store != nil && m.cfg.OnPlaced != nil {
+		m.cfg.OnPlaced(id, d.ID)
+	}
+}
+
+// placeAll places what the metadata has at the start. A log that was not placed and is in none of the directories may be in one that
+// could not be opened: it is not begun anew elsewhere.
+func placeAll(m *Manager, img *controller.Image) {
+	if len(m.dirs) == 1 {
+		return
+	}
+	var closed *dir
+	for _, d := range m.dirs {
+		if d.store == nil {
+			closed = d
+		}
+	}
+	for t := range img.Topics() {
+		for n := range t.Partitions {
+			if closed != nil {
+				closed.suspect(t, int32(n))
+			}
+			place(m, t, int32(n))
+		}
+	}
+}
+
+// suspect notes that a partition may be in d, where the metadata does not say and no directory has it.
+func (d *dir) suspect(t *controller.Topic, n int32) {
+	name := logName(t.Name, partition.ID{Topic: t.ID, Partition: n})
+	for _, other := range d.m.dirs {
+		if has, _ := other.has(name); has {
+			return
+		}
+	}
+	p := t.Partition(n)
+	if i := indexOf(p.Replicas, d.m.cfg.NodeID); i >= 0 && (i >= len(p.Directories) || unplaced(p.Directories[i])) {
+		d.note(name)
+	}
+}
+
+func unplaced(id protocol.UUID) bool {
+	return id == controller.DirUnassigned || id == controller.DirMigrating
+}
+
 // Dirs describes the log directories, in their configured order; their logs only where withLogs.
 func (m *Manager) Dirs(withLogs bool) []partition.DirInfo {
 	out := make([]partition.DirInfo, len(m.dirs))
 	for i, d := range m.dirs {
 		out[i] = partition.DirInfo{Path: d.Path, TotalBytes: -1, UsableBytes: -1}
 		if d.offline.Load() {
-			out[i].Code = protocol.KafkaStorageError
+			out[i].Code, out[i].Full = protocol.KafkaStorageError, d.full.Load()
 			continue
 		}
 		if total, usable, err := d.store.Room(); err == nil {

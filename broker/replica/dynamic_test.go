@@ -14,13 +14,20 @@ import (
 
 // elsewhere are the dynamic settings of brokers that are acted on, and no topic's, with the test that sees it.
 var elsewhere = map[string]string{
-	"listener.security.protocol.map":   "broker: protocols of listeners stay as they are until the next start",
-	"listeners":                        "broker TestMessageSizeIsDynamic: refused",
-	"max.connection.creation.rate":     "broker TestCreationRate",
-	"max.connections":                  "broker TestFewerConnections",
-	"max.connections.per.ip":           "broker TestConnectionLimitsAreDynamic",
-	"max.connections.per.ip.overrides": "broker TestConnectionLimitsAreDynamic",
-	"producer.id.expiration.ms":        "TestProducerExpiryIsDynamic",
+	"group.consumer.assignment.interval.ms": "broker TestGroupSettingsAreDynamic",
+	"listener.security.protocol.map":        "broker: protocols of listeners stay as they are until the next start",
+	"listeners":                             "broker TestMessageSizeIsDynamic: refused",
+	"log.cleaner.backoff.ms":                "TestCleanerIsDynamic",
+	"log.cleaner.dedupe.buffer.size":        "TestCleanerIsDynamic",
+	"log.cleaner.io.buffer.load.factor":     "TestCleanerIsDynamic",
+	"log.cleaner.io.buffer.size":            "TestCleanerIsDynamic",
+	"log.cleaner.io.max.bytes.per.second":   "TestCleanerIsDynamic",
+	"log.cleaner.threads":                   "TestCleanerIsDynamic",
+	"max.connection.creation.rate":          "broker TestCreationRate",
+	"max.connections":                       "broker TestFewerConnections",
+	"max.connections.per.ip":                "broker TestConnectionLimitsAreDynamic",
+	"max.connections.per.ip.overrides":      "broker TestConnectionLimitsAreDynamic",
+	"producer.id.expiration.ms":             "TestProducerExpiryIsDynamic",
 }
 
 // Every dynamic setting of brokers that topics inherit reaches a partition that is in use at once: the static one, over it the cluster's,
@@ -83,7 +90,7 @@ func TestInheritedSettingsAreDynamic(t *testing.T) {
 // othersOf are two valid values of a setting, neither of them the default.
 func othersOf(s *config.Setting) []string {
 	var found []string
-	for _, v := range []string{"true", "false", "compact", "compact,delete", "gzip", "zstd", "LogAppendTime", "CreateTime", "5", "6", "2000000", "3000000"} {
+	for _, v := range []string{"true", "false", "compact", "compact,delete", "gzip", "zstd", "LogAppendTime", "CreateTime", "5", "6", "2000000", "3000000", "0.25", "0.75"} {
 		if s.Check(v) == "" && v != s.Default {
 			found = append(found, v)
 		}

@@ -38,6 +38,9 @@ type Config struct {
 	AlterISR func(p *partition.Proposal, answered func(*partition.Answer))
 	// OnDirs is called, from any goroutine and without locks, when a log directory goes offline or comes back.
 	OnDirs func()
+	// OnPlaced is called with a partition that the metadata gives to no directory yet, and where it is. It must not block. It is not
+	// called where there is only one directory.
+	OnPlaced func(id partition.ID, dir protocol.UUID)
 }
 
 // DirConfig is one log directory.
@@ -57,6 +60,7 @@ type Manager struct {
 	shards   [shardCount]shard
 	topics   topicCache
 	timers   timers
+	cleaner  cleaner
 	// unvisited are the partitions with data that were not looked at since the start; the timers' lock guards it.
 	unvisited []partition.ID
 	started   bool // by Apply
@@ -82,6 +86,7 @@ func Open(cfg Config) (*Manager, error) {
 	for i := range m.shards {
 		m.shards[i].m = make(map[partition.ID]*replica)
 	}
+	m.cleaner.m, m.cleaner.stop = m, make(chan struct{})
 	m.image.Store(controller.NewImage())
 	m.readSettings(controller.NewImage())
 	m.topics.m = make(map[protocol.UUID]*topic)
@@ -142,11 +147,15 @@ func (m *Manager) openDirs() error {
 	return nil
 }
 
+// closeDirs closes the log directories. That one is offline was said when it went.
 func (m *Manager) closeDirs() error {
 	var errs []error
 	for _, d := range m.dirs {
-		if d.store != nil {
-			errs = append(errs, d.store.Close())
+		if d.store == nil {
+			continue
+		}
+		if err := d.store.Close(); err != nil && !errors.Is(err, wal.ErrOffline) {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
@@ -162,6 +171,7 @@ func (m *Manager) Close() error {
 		return nil
 	}
 	m.timers.stop()
+	close(m.cleaner.stop)
 	m.each(func(r *replica) { // who saw closed unset has added to busy after this
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -307,7 +307,14 @@ func TestIdlePartitionsCostNothing(t *testing.T) {
 
 func TestDirectories(t *testing.T) {
 	b := newBed(t, 2)
+	placed := map[partition.ID]protocol.UUID{}
+	b.close()
+	b.cfg.OnPlaced = func(id partition.ID, dir protocol.UUID) { placed[id] = dir }
+	b.open()
 	id := b.topic("t", one, 0, 1, -1, -1)
+	if len(placed) != 2 {
+		t.Errorf("placed: %v", placed)
+	}
 	p := func(n int32) partition.ID { return partition.ID{Topic: id, Partition: n} }
 	for n := range int32(4) {
 		b.ok(p(n), 1)
@@ -348,6 +355,13 @@ func TestDirectories(t *testing.T) {
 	b.open()
 	b.ok(p(0), 1)
 	wantCode(t, "append to what could not be opened", b.append(p(1), 1, batch(1, 1)).Code, protocol.KafkaStorageError)
+	// A log that the metadata places nowhere may be in what could not be opened: it is not begun anew.
+	for n := int32(2); n < 4; n++ {
+		code := b.append(p(n), 1, batch(1, 1)).Code
+		if inLost := b.stores[1].logs[logName("t", p(n))] != nil; inLost != (code == protocol.KafkaStorageError) {
+			t.Errorf("partition %d, in the lost directory: %v, answers %v", n, inLost, code)
+		}
+	}
 	b.close()
 	b.stores[0].openErr = wal.ErrLocked
 	if _, err := Open(b.cfg); !errors.Is(err, wal.ErrLocked) {

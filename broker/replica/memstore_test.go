@@ -80,6 +80,12 @@ type memLog struct {
 	mu    sync.RWMutex
 	l     memlog.Log
 	hints map[string]int64
+
+	// What compaction finds and what it was asked to do.
+	dirty    wal.Dirty
+	oldestMs int64
+	cleaned  []wal.Cleaning
+	onClean  func(o wal.Cleaning) error
 }
 
 func (l *memLog) Load() error            { return nil }
@@ -180,6 +186,28 @@ func (l *memLog) MaxTimestamp() (int64, int64) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.l.MaxTimestamp()
+}
+
+func (l *memLog) Dirty(b wal.CleanBounds) (wal.Dirty, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	d := l.dirty
+	d.Overdue = l.oldestMs > 0 && l.oldestMs < l.s.now().UnixMilli()-b.MaxLagMs
+	return d, nil
+}
+
+func (l *memLog) Clean(c *wal.Cleaner, o wal.Cleaning) (wal.CleanStats, error) {
+	l.mu.Lock()
+	l.cleaned = append(l.cleaned, o)
+	d, f := l.dirty, l.onClean
+	l.dirty = wal.Dirty{}
+	l.mu.Unlock()
+	if f != nil {
+		if err := f(o); err != nil {
+			return wal.CleanStats{}, err
+		}
+	}
+	return wal.CleanStats{From: d.First, To: d.Upto}, nil
 }
 
 func (l *memLog) Retain(r wal.Retention) (bool, error) {

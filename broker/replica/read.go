@@ -43,10 +43,14 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 			res.Aborted = []record.AbortedTxn{}
 		}
 	}
-	if plan.Diverging.Epoch >= 0 || plan.From >= plan.Limit || (q.MaxBytes <= 0 && !q.AtLeastOne) {
+	if plan.Diverging.Epoch >= 0 || plan.From >= plan.Limit || (q.MaxBytes == 0 && !q.AtLeastOne) {
 		return
 	}
-	err := log.Read(&res.Records, plan.From, plan.Limit, int(max(q.MaxBytes, 0)), q.AtLeastOne)
+	if q.MaxBytes < 0 { // Kafka finds out where it reads, by an exception without a code
+		refuseRead(protocol.UnknownServerError, res)
+		return
+	}
+	err := log.Read(&res.Records, plan.From, plan.Limit, int(q.MaxBytes), q.AtLeastOne)
 	if err == nil && committed && res.Records.Size > 0 {
 		res.Aborted, err = log.Aborted(res.Aborted, plan.From, plan.Limit, res.Records.Size)
 	}
@@ -57,8 +61,11 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 
 // readFailed says what a reader is told of an error of the log.
 func (r *replica) readFailed(err error, res *partition.ReadResult) {
+	refuseRead(r.codeOf("read failed", err), res)
+}
+
+func refuseRead(code protocol.Code, res *partition.ReadResult) {
 	res.Records.Release()
-	code := r.codeOf("read failed", err)
 	recs := res.Records
 	*res = partition.ReadResult{
 		Code: code, HighWatermark: -1, LastStable: -1, LogStart: -1, PreferredReplica: -1, LeaderID: -1, LeaderEpoch: -1,
@@ -143,6 +150,7 @@ const (
 	maxTimestamp  = -3
 	earliestLocal = -4
 	latestTiered  = -5
+	pendingUpload = -6 // the earliest that is to go to another tier
 )
 
 func noOffset(code protocol.Code) partition.OffsetResult {
@@ -169,7 +177,7 @@ func (m *Manager) ListOffset(id partition.ID, ms int64, i partition.Isolation, l
 	found := noOffset(protocol.None)
 	var err error
 	switch {
-	case ms == latestTiered: // there is no other tier
+	case ms == latestTiered, ms == pendingUpload: // there is no other tier
 	case ms == maxTimestamp:
 		if max, offset := log.MaxTimestamp(); offset >= 0 {
 			found, err = find(log, offset, max, b.LogStart)

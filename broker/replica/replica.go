@@ -31,14 +31,17 @@ type replica struct {
 	topic *topic
 	gone  bool // deleted, or not ours any more: look again
 
-	syncing    bool  // a goroutine syncs the log
-	syncUpTo   int64 // what it has to reach
-	flushArmed bool  // a flush.ms timer is set
-	saving     bool  // a goroutine saves a snapshot
-	brokenMs   int64 // when loading failed last
-	offlineHW  int64 // the high watermark when the directory went offline
-	savedHW    int64 // the high watermark that was checkpointed last
-	retainAtMs int64 // when retention has something to do at the earliest
+	syncing     bool  // a goroutine syncs the log
+	syncUpTo    int64 // what it has to reach
+	flushArmed  bool  // a flush.ms timer is set
+	saving      bool  // a goroutine saves a snapshot
+	brokenMs    int64 // when loading failed last
+	offlineHW   int64 // the high watermark when the directory went offline
+	savedHW     int64 // the high watermark that was checkpointed last
+	cleaning    bool  // a worker compacts the log
+	cleanAtMs   int64 // when it may be compacted again, after a round that came to nothing
+	uncleanable bool  // compaction failed: the log is left alone
+	retainAtMs  int64 // when retention has something to do at the earliest
 }
 
 // load makes the state from the newest image and the log. r is locked. It sets r.gone where the image does not give the partition to
@@ -83,7 +86,7 @@ func (r *replica) load() protocol.Code {
 	}
 	r.p, r.log, r.topic = p, log, topic
 	r.dir.Store(d)
-	r.syncing, r.syncUpTo, r.flushArmed, r.saving = false, 0, false, false
+	r.syncing, r.syncUpTo, r.flushArmed, r.saving, r.uncleanable = false, 0, false, false, false
 	e := takeEffects()
 	r.become(meta.Leader, meta.LeaderEpoch, meta.PartitionEpoch, meta.Replicas, meta.ISR, e)
 	// Nobody waits for a partition that was not there, so the effects are only those of its own log.

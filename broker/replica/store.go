@@ -53,4 +53,8 @@ type Log interface {
 	SetPolicy(p wal.Policy)
 	// Retain removes what r lets go, whole segments from the start, and says whether the log start moved.
 	Retain(r wal.Retention) (removed bool, err error)
+	// Dirty says what compaction would find.
+	Dirty(b wal.CleanBounds) (wal.Dirty, error)
+	// Clean compacts the log once, with c's memory.
+	Clean(c *wal.Cleaner, o wal.Cleaning) (wal.CleanStats, error)
 }

@@ -16,9 +16,9 @@ type timers struct {
 	stopped bool
 }
 
-// every has fn called each d, until stop.
-func (m *Manager) every(d time.Duration, fn func()) {
-	if d <= 0 {
+// every has fn called each d, which is asked each time, until stop.
+func (m *Manager) every(d func() time.Duration, fn func()) {
+	if d() <= 0 {
 		return
 	}
 	t := &m.timers
@@ -29,14 +29,15 @@ func (m *Manager) every(d time.Duration, fn func()) {
 	m.again(i, d, fn)
 }
 
-func (m *Manager) again(i int, d time.Duration, fn func()) {
+func (m *Manager) again(i int, d func() time.Duration, fn func()) {
 	t := &m.timers
+	wait := d()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stopped {
 		return
 	}
-	t.set[i] = m.cfg.AfterFunc(d, func() {
+	t.set[i] = m.cfg.AfterFunc(wait, func() {
 		t.mu.Lock()
 		if t.stopped {
 			t.mu.Unlock()
@@ -68,11 +69,15 @@ const (
 
 func (m *Manager) startTimers() {
 	s := m.cfg.Static
-	ms := func(name string) time.Duration { return time.Duration(s.Int64(name)) * time.Millisecond }
-	m.every(ms("log.retention.check.interval.ms"), m.retainAll)
-	m.every(ms("replica.high.watermark.checkpoint.interval.ms"), m.checkpoint)
-	m.every(ms("replica.lag.time.max.ms")/2, m.findLaggards)
-	m.every(ms("producer.id.expiration.check.interval.ms"), m.expireProducers)
+	ms := func(name string, part int64) func() time.Duration {
+		d := time.Duration(s.Int64(name)/part) * time.Millisecond
+		return func() time.Duration { return d }
+	}
+	m.every(ms("log.retention.check.interval.ms", 1), m.retainAll)
+	m.every(ms("replica.high.watermark.checkpoint.interval.ms", 1), m.checkpoint)
+	m.every(ms("replica.lag.time.max.ms", 2), m.findLaggards)
+	m.every(ms("producer.id.expiration.check.interval.ms", 1), m.expireProducers)
+	m.cleaner.start()
 }
 
 // visit has the logs that were not used since the start looked at, one at a time and slowly: a start with 10,000 idle partitions opens none

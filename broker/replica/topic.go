@@ -70,6 +70,9 @@ func (m *Manager) compile(img *controller.Image, name string) *topic {
 	l.Topic = img.Config(controller.TopicConfig, name)
 	x := &topic{name: name, internal: internal(name), cfg: l.TopicConfig()}
 	x.policy = wal.Policy{SegmentBytes: x.cfg.SegmentBytes, SegmentMs: x.cfg.SegmentMs, JitterMs: x.cfg.SegmentJitterMs}
+	if x.cfg.CleanupCompact { // the last file is never compacted (Kafka's LogConfig.maxSegmentMs)
+		x.policy.SegmentMs = min(x.policy.SegmentMs, x.cfg.MaxCompactionLagMs)
+	}
 	target, err := record.ParseTarget(x.cfg.CompressionType, x.cfg.CompressionGzipLevel, x.cfg.CompressionLz4Level, x.cfg.CompressionZstdLevel)
 	if err != nil {
 		m.log.Error("compression.type is ignored", "topic", name, "err", err)
@@ -93,6 +96,12 @@ func logName(topic string, id partition.ID) string {
 		topic = topic[:maxTopicInName]
 	}
 	return topic + "-" + strconv.Itoa(int(id.Partition)) + "." + id.Topic.String()
+}
+
+// IsLog says whether a name is that of a partition's log in a log directory.
+func IsLog(name string) bool {
+	_, ok := parseLogName(name)
+	return ok
 }
 
 // parseLogName reads what logName made.

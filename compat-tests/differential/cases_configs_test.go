@@ -171,6 +171,15 @@ var configScripts = []script{
 		s.ask("a topic twice", v, twice)
 		s.ask("an unknown kind", v, incremental(99, "x", change{"retention.ms", set, ptr("77")}))
 		s.ask("no resource", v, kmsg.NewPtrIncrementalAlterConfigsRequest())
+		s.create("b", 1)
+		strange := incremental(ofTopic, topic, change{"retention.ms", 9, ptr("1")})
+		strange.Resources = append(strange.Resources, incremental(ofTopic, s.topic("b"), change{"retention.ms", set, ptr("77777")}).Resources...)
+		s.ask("an unknown change beside a good one", v, strange)
+		s.describeSet("after an unknown change", ofTopic, s.topic("b"), "retention.ms")
+		two := incremental(ofTopic, s.topic("none"), change{"retention.ms", set, ptr("1")})
+		two.Resources = append(two.Resources, incremental(ofTopic, s.topic("b"), change{"retention.ms", set, ptr("88888")}).Resources...)
+		s.ask("an unknown topic beside a good one", v, two)
+		s.describeSet("after an unknown topic", ofTopic, s.topic("b"), "retention.ms")
 		s.describeSet("at last", ofTopic, topic)
 	}},
 	{"a broker's settings changed", 44, 0, 1, func(s *session, v int16) {
@@ -201,5 +210,7 @@ var configScripts = []script{
 		ask("two topics", []kmsg.DescribeLogDirsRequestTopic{{Topic: s.topic("a"), Partitions: []int32{0, 1}}, {Topic: s.topic("b"), Partitions: []int32{0}}})
 		ask("unknown ones", []kmsg.DescribeLogDirsRequestTopic{{Topic: s.topic("none"), Partitions: []int32{0}}, {Topic: s.topic("a"), Partitions: []int32{7}}})
 		ask("none", []kmsg.DescribeLogDirsRequestTopic{})
+		twice := kmsg.DescribeLogDirsRequestTopic{Topic: s.topic("a"), Partitions: []int32{1, 1, -1}}
+		ask("a topic and a partition twice", []kmsg.DescribeLogDirsRequestTopic{twice, twice})
 	}},
 }

@@ -79,6 +79,20 @@ var fetchScripts = []script{
 		none := s.fetch(v, "a", 0, 0)
 		none.Topics = nil
 		s.ask("nothing", v, none)
+		for _, limit := range []int32{-1, math.MinInt32} {
+			request := s.fetch(v, "a", 0, 6) // where nothing is to be read
+			request.MaxBytes = limit
+			s.ask("at the end at most "+itoa(limit), v, request)
+			request = s.fetch(v, "a", 1, 0)
+			request.MaxBytes, request.Topics[0].Partitions[0].PartitionMaxBytes = limit, limit
+			s.ask("of nothing at most "+itoa(limit), v, request)
+			request = s.fetch(v, "a", 0, 2)
+			request.MinBytes = limit
+			s.ask("at least "+itoa(limit), v, request)
+			request = s.fetch(v, "a", 0, 2)
+			request.MaxWaitMillis, request.MinBytes = limit, 1<<20
+			s.ask("a wait of "+itoa(limit), v, request)
+		}
 		waiting := s.fetch(v, "a", 0, 6)
 		waiting.MaxWaitMillis, waiting.MinBytes = 50, 1
 		s.ask("a wait for more", v, waiting)
@@ -106,6 +120,11 @@ var fetchScripts = []script{
 			request.MaxBytes = limit
 			s.ask("at most "+itoa(limit), v, request)
 		}
+		request.MaxBytes = -1
+		s.ask("at most -1", v, request)
+		request.IsolationLevel = 3
+		s.ask("isolation 3", v, request)
+		request.IsolationLevel = 0
 		request.MaxBytes = 1 << 20
 		request.Topics = append(request.Topics, s.fetchTopic(v, "b", s.fetchPartition(0, 0)))
 		s.ask("a topic twice", v, request)
@@ -128,6 +147,62 @@ var fetchScripts = []script{
 				s.ask("last epoch "+itoa(epoch)+" at "+itoa(int(offset)), v, request)
 			}
 		}
+	}},
+	{"a log that begins later", 1, 4, 18, func(s *session, v int16) {
+		s.create("a", 1)
+		s.fill("a", 0, 6)
+		request := kmsg.NewPtrDeleteRecordsRequest()
+		request.TimeoutMillis = 10_000
+		request.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: s.topic("a"), Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: 4}}}}
+		s.ask("cut", 2, request)
+		for _, offset := range []int64{0, 3, 4, 5, 6, 7} {
+			s.ask("from "+itoa(int(offset)), v, s.fetch(v, "a", 0, offset))
+		}
+		if v >= 12 {
+			early := s.fetch(v, "a", 0, 2)
+			early.Topics[0].Partitions[0].LastFetchedEpoch = 0
+			s.ask("before the start, last epoch 0", v, early)
+		}
+	}},
+	{"zstd for old clients", 1, 4, 18, func(s *session, v int16) {
+		s.create("z", 1, "compression.type", "zstd")
+		s.ask("an empty one", v, s.fetch(v, "z", 0, 0))
+		packed := batch{records: some(2), first: s.start, attributes: 4}
+		packed.rawRecords = zstded(packed.encodeRecords())
+		s.ask("written", 9, s.produce(9, "z", 0, packed.encode()))
+		s.ask("read", v, s.fetch(v, "z", 0, 0))
+		s.create("p", 1)
+		s.ask("written where the producer chooses", 9, s.produce(9, "p", 0, packed.encode()))
+		s.ask("read where the producer chooses", v, s.fetch(v, "p", 0, 0))
+	}},
+	{"sessions of another version", 1, 13, 18, func(s *session, v int16) {
+		s.create("a", 1)
+		s.fill("a", 0, 1)
+		open := func(version int16) int32 {
+			request := s.fetch(version, "a", 0, 0)
+			request.SessionEpoch = 0
+			if r, ok := s.ask("opened with v"+itoa(version), version, request).(*kmsg.FetchResponse); ok {
+				return r.SessionID
+			}
+			return 0
+		}
+		for _, two := range [][2]int16{{12, v}, {v, 12}} {
+			next := s.fetch(two[1], "a", 0, 0)
+			next.SessionID, next.SessionEpoch = open(two[0]), 1
+			s.ask("opened with v"+itoa(two[0])+", followed with v"+itoa(two[1]), two[1], next)
+			next.Topics = nil
+			next.SessionEpoch = 2
+			s.ask("and again", two[1], next)
+		}
+		request := s.fetch(v, "a", 0, 0)
+		request.SessionEpoch = 0
+		request.Topics = append(request.Topics, kmsg.FetchRequestTopic{TopicID: noSuchID, Partitions: request.Topics[0].Partitions})
+		id := int32(0)
+		if r, ok := s.ask("a session with an unknown id", v, request).(*kmsg.FetchResponse); ok {
+			id = r.SessionID
+		}
+		request.Topics, request.SessionID, request.SessionEpoch = nil, id, 1
+		s.ask("goes on", v, request)
 	}},
 	{"followers that are none", 1, 4, 18, func(s *session, v int16) {
 		s.create("a", 1)
@@ -212,6 +287,11 @@ var fetchScripts = []script{
 		twice := listOffsets(s.topic("a"), 0, -1)
 		twice.Topics[0].Partitions = append(twice.Topics[0].Partitions, twice.Topics[0].Partitions[0], listOffsets("", 1, -2).Topics[0].Partitions[0])
 		s.ask("twice", v, twice)
+		topics := listOffsets(s.topic("a"), 0, -1)
+		topics.Topics = append(topics.Topics, listOffsets(s.topic("a"), 1, -1).Topics[0], listOffsets(s.topic("none"), 1, -1).Topics[0])
+		s.ask("a topic twice", v, topics)
+		s.ask("a bad name", v, listOffsets("not legal", 0, -1))
+		s.ask("no name", v, listOffsets("", 0, -1))
 		none := listOffsets(s.topic("a"), 0, -1)
 		none.Topics = nil
 		s.ask("nothing", v, none)
@@ -254,6 +334,19 @@ var fetchScripts = []script{
 		}
 		ends("a follower that is none", "a", 0, 0, -1, 5)
 		ends("this broker as its follower", "a", 0, 0, -1, 1)
+		ends("the most negative epoch", "a", 0, math.MinInt32, -1, -2)
+		ends("the largest epoch", "a", 0, math.MaxInt32, -1, -2)
+		ends("a negative partition", "a", -1, 0, -1, -2)
+		ends("no name", "", 0, 0, -1, -2)
+		twice := kmsg.OffsetForLeaderEpochRequestTopic{Topic: s.topic("a"), Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{
+			{Partition: 0, CurrentLeaderEpoch: -1}, {Partition: 1, CurrentLeaderEpoch: -1}, {Partition: 0, CurrentLeaderEpoch: -1, LeaderEpoch: 4}}}
+		request := kmsg.NewPtrOffsetForLeaderEpochRequest()
+		request.ReplicaID, request.Topics = -2, []kmsg.OffsetForLeaderEpochRequestTopic{twice}
+		s.ask("a partition twice", v, request)
+		request.Topics = append(request.Topics, kmsg.OffsetForLeaderEpochRequestTopic{Topic: s.topic("a"), Partitions: twice.Partitions[1:2]})
+		s.ask("a topic twice", v, request)
+		request.Topics = nil
+		s.ask("none", v, request)
 		ends("an unknown partition", "a", 9, 0, -1, -2)
 		ends("an unknown topic", "none", 0, 0, -1, -2)
 	}},

@@ -62,6 +62,10 @@ var metadataScripts = []script{
 		}
 		if v >= 1 {
 			s.ask("none", v, names())
+			request.Topics = nil
+			s.askOwn("all", v, request)
+		} else {
+			s.askOwn("all", v, names())
 		}
 		if v >= 8 {
 			request.IncludeTopicAuthorizedOperations, request.IncludeClusterAuthorizedOperations = true, true
@@ -116,8 +120,12 @@ var metadataScripts = []script{
 		s.ask("two", v, request)
 		names(a, a)
 		s.ask("twice", v, request)
-		names(s.topic("none"), a, "not legal", "")
+		names(s.topic("none"), a, "not legal", "..")
 		s.ask("unknown ones", v, request)
+		names("")
+		s.ask("no name", v, request)
+		names(a, "")
+		s.ask("a name and none", v, request)
 		names(a, b)
 		for _, limit := range []int32{0, -1, 1, 2, 3, 4, 5, 3000} {
 			request.ResponsePartitionLimit = limit

@@ -5,6 +5,9 @@ import (
 	"compress/gzip"
 	"math"
 
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -34,6 +37,24 @@ func (s *session) fill(name string, partition int32, n int) {
 func gzipped(b []byte) []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
+	w.Write(b)
+	w.Close()
+	return out.Bytes()
+}
+
+func snappied(b []byte) []byte { return s2.EncodeSnappy(nil, b) }
+
+func zstded(b []byte) []byte {
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		panic(err)
+	}
+	return w.EncodeAll(b, nil)
+}
+
+func lz4ed(b []byte) []byte {
+	var out bytes.Buffer
+	w := lz4.NewWriter(&out)
 	w.Write(b)
 	w.Close()
 	return out.Bytes()
@@ -107,6 +128,32 @@ func oddBatches(first int64) []struct {
 		{"gzip cut short", plain(func(b *batch) { b.attributes, b.rawRecords = 1, gzipped(encoded)[:20] })},
 		{"gzip with more behind", plain(func(b *batch) { b.attributes, b.rawRecords = 1, append(gzipped(encoded), 1, 2, 3) })},
 		{"gzip of nothing", plain(func(b *batch) { b.attributes, b.rawRecords = 1, gzipped(nil) })},
+		{"gzip with much more behind", plain(func(b *batch) {
+			b.attributes, b.rawRecords = 1, append(gzipped(encoded), bytes.Repeat([]byte("x"), 40)...)
+		})},
+		{"gzip in two members", plain(func(b *batch) {
+			b.attributes, b.rawRecords = 1, append(gzipped(encoded[:20]), gzipped(encoded[20:])...)
+		})},
+		{"snappy", plain(func(b *batch) { b.attributes, b.rawRecords = 2, snappied(encoded) })},
+		{"lz4", plain(func(b *batch) { b.attributes, b.rawRecords = 3, lz4ed(encoded) })},
+		{"zstd", plain(func(b *batch) { b.attributes, b.rawRecords = 4, zstded(encoded) })},
+		{"zstd, wrong CRC", plain(func(b *batch) { b.attributes, b.rawRecords, b.crcXor = 4, zstded(encoded), 7 })},
+		{"zstd of records and more", plain(func(b *batch) { b.attributes, b.rawRecords = 4, zstded(append(bytes.Clone(encoded), 1, 2)) })},
+		{"zstd, append time", plain(func(b *batch) { b.attributes, b.rawRecords = 12, zstded(encoded) })},
+		{"zstd, deltas in disorder", plain(func(b *batch) {
+			x := *b
+			x.deltas = []int32{0, 2, 1}
+			b.attributes, b.rawRecords = 4, zstded(x.encodeRecords())
+		})},
+		{"zstd of a varint without end", plain(func(b *batch) { b.attributes, b.rawRecords = 4, zstded(bytes.Repeat([]byte{0xff}, 40)) })},
+		{"a varint without end in a record", raw([]byte{20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})},
+		{"a second batch of length 0", append(bytes.Clone(good), make([]byte, 70)...)},
+		{"a second batch of the largest length", append(bytes.Clone(good), plain(func(b *batch) { b.length = ptr(int32(math.MaxInt32)) })...)},
+		{"a second batch of magic 7", append(bytes.Clone(good), plain(func(b *batch) { b.magic = 7 })...)},
+		{"half a second batch", append(bytes.Clone(good), good[:50]...)},
+		{"a length between a message's and a batch's", plain(func(b *batch) { b.length = ptr(int32(30)) })},
+		{"a producer with epoch -1", plain(func(b *batch) { b.producer, b.epoch = 77, -1 })},
+		{"a negative producer id", plain(func(b *batch) { b.producer, b.epoch, b.sequence = -9, 3, 4 })},
 		{"gzip, count one more", plain(func(b *batch) {
 			b.attributes, b.rawRecords, b.count, b.lastDelta = 1, gzipped(encoded), ptr(int32(4)), ptr(int32(3))
 		})},
@@ -189,6 +236,25 @@ var produceScripts = []script{
 			unknown.Topics[0].TopicID = noSuchID
 			s.ask("an unknown id", v, unknown)
 		}
+		for _, o := range oddBatches(s.start) {
+			switch o.what { // for some Kafka refuses all of the request
+			case "length 0", "magic 3", "the largest length", "codec 5", "transactional", "a second batch of the largest length", "a second batch of magic 7", "wrong CRC", "empty":
+				beside := s.produce(v, "a", 0, b)
+				beside.Topics[0].Partitions = append(beside.Topics[0].Partitions, kmsg.ProduceRequestTopicPartition{Partition: 1, Records: o.records},
+					kmsg.ProduceRequestTopicPartition{Partition: 9, Records: b})
+				s.ask("a good one beside "+o.what, v, beside)
+			}
+		}
+		if v < 13 {
+			for _, name := range []string{"", "not legal", ".."} {
+				bad := s.produce(v, "a", 0, b)
+				bad.Topics[0].Topic = name
+				s.ask("topic "+name, v, bad)
+			}
+		}
+		hurry := s.produce(v, "a", 0, b)
+		hurry.TimeoutMillis = -1
+		s.ask("less than no time", v, hurry)
 		s.readAll("in partition 0", "a", 0)
 		s.readAll("in partition 1", "a", 1)
 	}},
@@ -259,6 +325,20 @@ var produceScripts = []script{
 		packed := batch{records: some(2), first: s.start, attributes: 1, rawRecords: gzipped(b.encodeRecords())}
 		s.ask("to be unpacked", v, s.produce(v, "plain", 0, packed.encode()))
 		s.readAll("unpacked", "plain", 0)
+		s.create("segment", 1, "segment.bytes", "1048576", "max.message.bytes", "3000000")
+		large := batch{records: []record{{value: make([]byte, 1_500_000)}}, first: s.start}
+		s.ask("larger than a segment", v, s.produce(v, "segment", 0, large.encode()))
+		s.ask("larger than max.message.bytes", v, s.produce(v, "ahead", 0, large.encode()))
+		stamped := batch{records: some(3), first: s.start, attributes: 1}
+		stamped.rawRecords = gzipped(stamped.encodeRecords())
+		s.ask("packed, with append time", v, s.produce(v, "append-time", 0, stamped.encode()))
+		s.readAll("packed append time", "append-time", 0)
+		keyless.attributes = 1
+		keyless.rawRecords = gzipped(keyless.encodeRecords())
+		s.ask("packed, without keys", v, s.produce(v, "compacted", 0, keyless.encode()))
+		s.ask("packed, behind the time", v, s.produce(v, "behind", 0, stamped.encode()))
+		timeless := batch{records: some(1), first: -1}
+		s.ask("without a time", v, s.produce(v, "behind", 0, timeless.encode()))
 		s.create("min-isr", 1, "min.insync.replicas", "2")
 		s.ask("too few replicas", v, s.produce(v, "min-isr", 0, b.encode()))
 		one := s.produce(v, "min-isr", 0, b.encode())

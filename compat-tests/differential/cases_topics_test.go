@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"math"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -46,6 +47,14 @@ var topicScripts = []script{
 		}
 		s.ask("a dot", v, createTopics(newTopic(s.topic("x.y"), 1, 1)))
 		s.ask("an underscore in its place", v, createTopics(newTopic(s.topic("x_y"), 1, 1)))
+		s.ask("names that collide in one request", v, createTopics(newTopic(s.topic("u.w"), 1, 1), newTopic(s.topic("u_w"), 1, 1)))
+		s.ask("more partitions than go into one request", v, createTopics(newTopic(s.topic("many"), 20_000, 1), newTopic(s.topic("beside"), 1, 1)))
+		s.ask("the most replicas", v, createTopics(newTopic(s.topic("most"), 1, 32767)))
+		hurry := createTopics(newTopic(s.topic("hurry"), 1, 1))
+		hurry.TimeoutMillis = 0
+		s.ask("no time", v, hurry)
+		hurry.TimeoutMillis = -1
+		s.ask("less than no time", v, hurry)
 		only := createTopics(newTopic(s.topic("v"), 1, 1), newTopic(s.topic("a"), 1, 1))
 		only.ValidateOnly = true
 		s.ask("validated only", v, only)
@@ -113,6 +122,9 @@ var topicScripts = []script{
 		s.ask("twice", v, remove(s.topic("b"), s.topic("b"), s.topic("c")))
 		s.ask("none", v, remove())
 		s.ask("bad names", v, remove("", "not legal"))
+		hurry := remove(s.topic("e"))
+		hurry.TimeoutMillis = 0
+		s.ask("no time", v, hurry)
 		if v < 6 {
 			return
 		}
@@ -149,6 +161,12 @@ var topicScripts = []script{
 			s.ask("to "+itoa(n), v, grow("a", n))
 		}
 		s.ask("unknown", v, grow("none", 4))
+		s.ask("a bad name", v, grow("/ not legal", 4))
+		s.ask("more than go into one request", v, grow("a", 20_000))
+		s.ask("the most", v, grow("a", 1<<31-1))
+		hurry := grow("b", 3)
+		hurry.TimeoutMillis = 0
+		s.ask("no time", v, hurry)
 		s.ask("here", v, grow("a", 5, []int32{1}))
 		s.ask("too few places", v, grow("a", 7, []int32{1}))
 		s.ask("too many places", v, grow("a", 6, []int32{1}, []int32{1}))
@@ -181,6 +199,15 @@ var topicScripts = []script{
 			s.ask("before "+itoa(int(offset)), v, cut("a", 0, offset))
 			s.ask("starts then", 7, listOffsets(s.topic("a"), 0, -2))
 		}
+		for _, offset := range []int64{math.MinInt64, math.MaxInt64, 5} {
+			s.ask("before "+itoa(int(offset)), v, cut("a", 0, offset))
+		}
+		s.ask("nothing is left to read", 12, s.fetch(12, "a", 0, 4))
+		s.ask("what is left to find", 7, listOffsets(s.topic("a"), 0, s.start))
+		s.fill("a", 0, 2)
+		s.ask("what came after", 12, s.fetch(12, "a", 0, 10))
+		s.ask("what came after, by time", 7, listOffsets(s.topic("a"), 0, s.start))
+		s.ask("what came after, the largest time", 7, listOffsets(s.topic("a"), 0, -3))
 		s.ask("of an empty one", v, cut("a", 1, -1))
 		s.ask("unknown topic", v, cut("none", 0, 1))
 		s.ask("unknown partition", v, cut("a", 9, 1))

@@ -43,6 +43,9 @@ var elementNames = map[string]string{
 	"OffsetForLeaderEpoch.Topics":                    "Topic",
 	"OffsetForLeaderEpoch.Topics.Partitions":         "Partition",
 	"DescribeTopicPartitions.Topics.OfflineReplicas": "",
+	"DescribeGroups.Groups":                          "Group",
+	"ConsumerGroupDescribe.Groups":                   "Group",
+	"DeleteGroups.Groups":                            "Group",
 }
 
 // render turns an answer into paths and values. The run's prefix is taken out of names.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +54,16 @@ func (s *session) ask(what string, version int16, request kmsg.Request) kmsg.Res
 	}
 	s.answers = append(s.answers, answer{what, request.Key(), version, response, err})
 	return response
+}
+
+// askOwn is ask for Metadata of all topics, of which only those of this case are kept.
+func (s *session) askOwn(what string, version int16, request *kmsg.MetadataRequest) {
+	s.t.Helper()
+	if r, ok := s.ask(what, version, request).(*kmsg.MetadataResponse); ok {
+		r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.MetadataResponseTopic) bool {
+			return t.Topic == nil || !strings.HasPrefix(*t.Topic, s.prefix)
+		})
+	}
 }
 
 // loading says that an answer is to be asked for again: Kafka gives COORDINATOR_LOAD_IN_PROGRESS while it fetches producer ids.

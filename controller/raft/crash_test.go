@@ -143,7 +143,7 @@ func TestLostStableFile(t *testing.T) {
 	n.Close()
 	// Where others vote it cannot be made up.
 	dir = t.TempDir()
-	stable, _, _ := openStable(dir, func(error) {})
+	stable, _, _ := openStable(dir, func(error) {}, func(error) {})
 	log := testLog(t, filepath.Join(dir, "log"))
 	snaps := raft.NewInmemSnapshotStore()
 	_, transport := raft.NewInmemTransport("")
@@ -310,7 +310,7 @@ func TestFailedWriteStopsTheNode(t *testing.T) {
 func TestFailedVoteEndsTheGoroutine(t *testing.T) {
 	dir := t.TempDir()
 	told := make(chan error, 1)
-	s, _, err := openStable(dir, func(err error) { told <- err })
+	s, _, err := openStable(dir, func(err error) { told <- err }, func(error) {})
 	if err != nil {
 		t.Fatal(err)
 	}

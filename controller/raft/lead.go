@@ -102,10 +102,17 @@ func (n *Node) serve() bool {
 	}
 	landed := make(chan struct{})
 	go func() { defer close(landed); l.land() }()
-	defer func() { close(l.flights); <-landed }()
+	defer func() {
+		close(l.flights)
+		select {
+		case <-landed:
+		case <-n.down:
+		}
+	}()
 	if err := l.establish(); err != nil {
 		return true
 	}
+	n.stable.electing.Store(false)
 	n.served.Do(func() { close(n.ready) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -142,7 +149,7 @@ func (l *leader) establish() error {
 	n := l.n
 	if n.sole && n.machine.image.Load().ClusterID == "" && n.raft.LastIndex() <= 2 {
 		// Only the configuration and the entry of this term are in the log: there is nothing to wait for.
-	} else if err := n.raft.Barrier(applyTimeout).Error(); err != nil {
+	} else if err := n.barrier(); err != nil {
 		return err
 	}
 	l.image = n.machine.image.Load()
@@ -159,7 +166,7 @@ func (l *leader) establish() error {
 		l.propose(flight{records: records}, true)
 	}
 	for l.inFlight > 0 {
-		if !l.landed(<-l.landings) {
+		if !l.landed(l.next()) {
 			return errors.New("the first batch failed")
 		}
 	}
@@ -168,6 +175,28 @@ func (l *leader) establish() error {
 		return errors.New("closed")
 	}
 	return nil
+}
+
+// barrier waits until everything that was committed is applied.
+func (n *Node) barrier() error {
+	done := make(chan error, 1)
+	go func() { done <- n.raft.Barrier(applyTimeout).Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-n.down:
+		return raft.ErrRaftShutdown
+	}
+}
+
+// next waits for the next landing.
+func (l *leader) next() landing {
+	select {
+	case d := <-l.landings:
+		return d
+	case <-l.n.down:
+		return landing{err: raft.ErrRaftShutdown}
+	}
 }
 
 // sole says whether this node is the only voter now.
@@ -202,7 +231,7 @@ func (l *leader) decide(s *submission) {
 	if registers(records) {
 		// The broker's epoch is the batch's index: nothing can be decided about the broker before that is known.
 		for l.inFlight > 0 {
-			if landing := <-l.landings; !l.landed(landing) {
+			if landing := l.next(); !l.landed(landing) {
 				l.landings <- landing // serve sees it next
 				return
 			}
@@ -357,6 +386,8 @@ func codeOf(err error) protocol.Code {
 	switch {
 	case err == nil:
 		return protocol.None
+	case noSpace(err):
+		return protocol.KafkaStorageError
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown):
 		return protocol.RequestTimedOut // it may still be committed
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress),

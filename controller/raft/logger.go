@@ -27,6 +27,11 @@ func (l raftLogger) Warn(msg string, args ...any) {
 }
 
 func (l raftLogger) Error(msg string, args ...any) {
+	for _, a := range args {
+		if err, ok := a.(error); ok && noSpace(err) {
+			return // the store has said it, and Raft tries again every second
+		}
+	}
 	l.to.Error("metadata quorum: "+msg, plain(args)...)
 }
 

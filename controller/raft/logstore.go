@@ -36,10 +36,11 @@ const segmentBytes = 1 << 20
 
 // logStore is Raft's log on tidwall/wal. It implements raft.LogStore and raft.MonotonicLogStore. The library's traps are kept away:
 // one mutex (a Read of a cold file is a data race), a CRC for each entry, torn tails are cut before Open, the directory is synced when
-// a file appears, and after a failed write nothing is written any more.
+// a file appears, and after a failed write nothing is written any more: only one that found no space is undone, and may be tried again.
 type logStore struct {
 	dir    string
-	failed func(error) // told of the first write that failed
+	failed func(error) // told of the first write that failed, and could not be undone
+	full   func(error) // told of a write that found no space and was undone
 	// running is set once Raft's goroutines are the callers. They panic when an entry cannot be read; instead the goroutine ends.
 	running atomic.Bool
 
@@ -56,8 +57,8 @@ type logStore struct {
 var errCorrupt = errors.New("the entry is damaged")
 
 // openLog repairs and opens the log. cut is how many bytes of a write that a crash cut short were removed.
-func openLog(dir string, failed func(error)) (s *logStore, cut int64, err error) {
-	s = &logStore{dir: dir, failed: failed}
+func openLog(dir string, failed, full func(error)) (s *logStore, cut int64, err error) {
+	s = &logStore{dir: dir, failed: failed, full: full}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, 0, err
 	}
@@ -185,12 +186,45 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 			return s.fail(err)
 		}
 	} else if s.tail > segmentBytes {
-		if err := s.roll(); err != nil {
-			return s.fail(err)
-		}
+		err = s.roll()
 	}
-	if err := s.write(logs); err != nil {
+	if err == nil {
+		err = s.write(logs)
+	}
+	if noSpace(err) {
+		if uerr := s.undo(); uerr != nil {
+			return s.fail(errors.Join(err, uerr))
+		}
+		s.full(err)
+		return err
+	}
+	if err != nil {
 		return s.fail(err)
+	}
+	return nil
+}
+
+// undo brings the files back to what was stored before a write that found no space, which may have written a part, or rolled.
+func (s *logStore) undo() error {
+	first, last, tail := s.first, s.last, int64(s.tail)
+	if err := s.log.Close(); err != nil && !errors.Is(err, wal.ErrClosed) {
+		return err
+	}
+	index, path, err := lastSegment(s.dir)
+	if err != nil {
+		return err
+	}
+	if index > last && last > 0 {
+		tail = 0 // the file is new: nothing was stored in it
+	}
+	if err := cutFile(path, tail); err != nil {
+		return err
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	if s.first != first || s.last != last {
+		return fmt.Errorf("%w: it holds entries %d to %d instead of %d to %d", errCorrupt, s.first, s.last, first, last)
 	}
 	return nil
 }
@@ -203,12 +237,14 @@ func (s *logStore) write(logs []*raft.Log) error {
 	if cap(s.buf) < size {
 		s.buf = make([]byte, 0, size)
 	}
-	b := s.buf[:0]
+	b, stored := s.buf[:0], 0
 	s.batch.Clear()
+	var prefix [binary.MaxVarintLen64]byte
 	for _, l := range logs {
 		start := len(b)
 		b = appendEntry(b, l, logs[0].Index)
 		s.batch.Write(l.Index, b[start:len(b):len(b)])
+		stored += binary.PutUvarint(prefix[:], uint64(len(b)-start)) + len(b) - start
 	}
 	err := s.log.WriteBatch(&s.batch)
 	s.batch.Clear()
@@ -222,7 +258,7 @@ func (s *logStore) write(logs []*raft.Log) error {
 		s.first = logs[0].Index
 	}
 	s.last = logs[len(logs)-1].Index
-	s.tail += size + len(logs)*binary.MaxVarintLen32
+	s.tail += stored
 	return nil
 }
 
@@ -346,6 +382,9 @@ func (s *logStore) DeleteRange(min, max uint64) error {
 	}
 	if err == nil {
 		err = s.bounds()
+	}
+	if noSpace(err) && min <= s.first && max < s.last {
+		return err // the library writes what remains beside the log first: nothing has changed
 	}
 	if err != nil {
 		return s.fail(err)

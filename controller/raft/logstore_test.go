@@ -16,7 +16,7 @@ import (
 
 func testLog(t testing.TB, dir string) *logStore {
 	t.Helper()
-	s, _, err := openLog(dir, func(err error) { t.Logf("failed: %v", err) })
+	s, _, err := openLog(dir, func(err error) { t.Logf("failed: %v", err) }, func(error) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestTornTail(t *testing.T) {
 	}
 	for name, b := range torn {
 		where := copyDir(t, dir, path, b)
-		s, cut, err := openLog(where, func(error) {})
+		s, cut, err := openLog(where, func(error) {}, func(error) {})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -255,7 +255,7 @@ func TestDamageIsRefused(t *testing.T) {
 		}
 		b := bytes.Clone(whole)
 		b[n] ^= 1
-		if _, _, err := openLog(copyDir(t, dir, path, b), func(error) {}); !errors.Is(err, errCorrupt) {
+		if _, _, err := openLog(copyDir(t, dir, path, b), func(error) {}, func(error) {}); !errors.Is(err, errCorrupt) {
 			t.Fatalf("byte %d: %v", n, err)
 		}
 	}
@@ -330,7 +330,7 @@ func TestInterruptedTruncation(t *testing.T) {
 
 func TestStableStore(t *testing.T) {
 	dir := t.TempDir()
-	s, exists, err := openStable(dir, func(error) {})
+	s, exists, err := openStable(dir, func(error) {}, func(error) {})
 	if err != nil || exists {
 		t.Fatal(err, exists)
 	}
@@ -349,7 +349,7 @@ func TestStableStore(t *testing.T) {
 	if err := os.WriteFile(path+".tmp", []byte("half"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, exists, err = openStable(dir, func(error) {})
+	s, exists, err = openStable(dir, func(error) {}, func(error) {})
 	if err != nil || !exists {
 		t.Fatal(err, exists)
 	}

@@ -9,6 +9,7 @@ import (
 	mathrand "math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -45,8 +46,12 @@ type Node struct {
 	notify  chan bool // leadership, from Raft
 	submits chan *submission
 	closing chan struct{}
+	down    chan struct{} // closed when Raft has ended: what it has not answered by then it never will
+	led     chan struct{} // closed when the controller goroutine has ended
 	closed  sync.Once
 	running sync.WaitGroup
+
+	fullNs atomic.Int64 // when it was last said that there is no space
 
 	mu      sync.Mutex
 	err     error // why it stopped by itself
@@ -100,7 +105,7 @@ func Start(c Config) (*Node, error) {
 	c.Settings.NodeID = c.NodeID
 	n := &Node{
 		cfg: c, publisher: newPublisher(), notify: make(chan bool, 16), submits: make(chan *submission),
-		closing: make(chan struct{}), stopped: make(chan struct{}), ready: make(chan struct{}),
+		closing: make(chan struct{}), down: make(chan struct{}), led: make(chan struct{}), stopped: make(chan struct{}), ready: make(chan struct{}),
 	}
 	n.machine = newMachine(n.publisher.add, n.fail)
 	if err := n.open(); err != nil {
@@ -108,7 +113,7 @@ func Start(c Config) (*Node, error) {
 	}
 	n.running.Add(2)
 	go func() { defer n.running.Done(); n.publisher.run() }()
-	go func() { defer n.running.Done(); n.lead() }()
+	go func() { defer n.running.Done(); defer close(n.led); n.lead() }()
 	if !n.sole {
 		return n, nil
 	}
@@ -157,7 +162,6 @@ func (n *Node) elect() error {
 	defer timeout.Stop()
 	select {
 	case <-n.ready:
-		n.stable.electing.Store(false)
 		return nil
 	case <-n.stopped:
 		return n.Err()
@@ -202,6 +206,8 @@ func (n *Node) submit(ctx context.Context, s *submission) error {
 	}
 	select {
 	case <-s.done:
+	case <-n.down:
+		return protocol.RequestTimedOut
 	case <-ctx.Done():
 		return protocol.RequestTimedOut
 	}
@@ -241,6 +247,25 @@ func (n *Node) fail(err error) {
 	}
 }
 
+// fullEvery is how often it is said that there is no space.
+const fullEvery = 10 * time.Second
+
+// noSpace is told, by a goroutine of Raft's, of a write that found no space. Raft then gives up the leadership. A sole voter makes itself the
+// leader again when there is space; until then it can save no term.
+func (n *Node) noSpace(err error) {
+	if n.log.running.Load() {
+		if f := n.raft.GetConfiguration(); f.Error() == nil && len(f.Configuration().Servers) == 1 {
+			n.stable.electing.Store(true)
+		}
+	}
+	now := time.Now().UnixNano()
+	if last := n.fullNs.Swap(now); now-last < int64(fullEvery) {
+		n.fullNs.Store(last)
+		return
+	}
+	n.cfg.Logger.Warn("metadata: no space, changes are refused until there is", "dir", n.cfg.Dir, "error", err.Error())
+}
+
 // Close stops the node: a leader of several hands over first. What was submitted and not answered gets an error. It may be called
 // several times.
 func (n *Node) Close() error {
@@ -251,7 +276,14 @@ func (n *Node) Close() error {
 			_ = n.raft.LeadershipTransfer().Error()
 		}
 		close(n.closing)
+		// Raft forgets batches that wait in its queue when it is shut down, so those under way land first; where they cannot any more,
+		// land is left behind.
+		select {
+		case <-n.led:
+		case <-n.stopped:
+		}
 		err = n.raft.Shutdown().Error()
+		close(n.down)
 		n.publisher.close()
 		n.running.Wait()
 		if t, ok := n.transport.(raft.WithClose); ok {

@@ -126,7 +126,7 @@ func TestElectsAtOnce(t *testing.T) {
 		}
 		// What the election left in memory is on the disk, and later terms go there at once.
 		_, want, _ := n.Leader()
-		stable, _, err := openStable(dir, func(error) {})
+		stable, _, err := openStable(dir, func(error) {}, func(error) {})
 		if err != nil {
 			t.Fatal(err)
 		}

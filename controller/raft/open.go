@@ -20,12 +20,15 @@ func (n *Node) open() (err error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return err
 	}
-	stable, exists, err := openStable(c.Dir, n.fail)
+	if err := syncDir(filepath.Dir(c.Dir)); err != nil {
+		return err
+	}
+	stable, exists, err := openStable(c.Dir, n.fail, n.noSpace)
 	if err != nil {
 		return tooNew(err)
 	}
 	logDir := filepath.Join(c.Dir, "log")
-	log, cut, err := openLog(logDir, n.fail)
+	log, cut, err := openLog(logDir, n.fail, n.noSpace)
 	if err != nil {
 		return tooNew(err)
 	}

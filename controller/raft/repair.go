@@ -2,11 +2,14 @@ package raft
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/tidwall/wal"
 )
@@ -32,18 +35,31 @@ func repair(dir string) (cut int64, err error) {
 	if good == len(b) {
 		return 0, nil
 	}
+	return int64(len(b) - good), cutFile(path, int64(good))
+}
+
+// cutFile shortens a file, durably.
+func cutFile(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	err = f.Truncate(int64(good))
+	err = f.Truncate(size)
 	if err == nil {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
-	return int64(len(b) - good), err
+	return err
+}
+
+// noSpace says whether a write failed because the disk, a quota or the limit of a process leaves no space. An error of fsync never is one of
+// those: what it lost is not known.
+func noSpace(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && (p.Op == "write" || p.Op == "open") &&
+		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG))
 }
 
 // scanSegment returns how many bytes of a file are whole entries. What follows a bad entry can be torn only as far as the same write

@@ -214,6 +214,25 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// Batches that are on their way when the node is closed are answered: Raft forgets what waits in its queue when it is shut down.
+func TestCloseWhileProposing(t *testing.T) {
+	for range 20 {
+		n := start(t, testConfig(t.TempDir()))
+		var answered sync.WaitGroup
+		for range 8 {
+			answered.Go(func() {
+				for n.Propose(context.Background(), &controller.NoOpRecord{}) == nil {
+				}
+			})
+		}
+		join(t, n, 1)
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		answered.Wait()
+	}
+}
+
 func TestSubmitErrors(t *testing.T) {
 	n := start(t, testConfig(t.TempDir()))
 	if _, err := n.Submit(t.Context(), kmsg.NewPtrMetadataRequest()); !errors.Is(err, protocol.UnsupportedVersion) {

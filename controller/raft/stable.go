@@ -30,9 +30,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type stableStore struct {
 	dir    string
 	failed func(error) // told of the first write that failed; nothing is written after it
+	full   func(error) // told of a write that found no space, and may be tried again
 	// running is set once Raft's goroutines are the callers. They panic when the term cannot be saved; instead the goroutine ends.
 	running atomic.Bool
-	// electing is set while a sole voter makes itself the leader: each new term is then followed by its vote, and takes that write.
+	// electing is set while a sole voter makes itself the leader: each new term is then followed by its vote, and takes that write. Of a
+	// vote that cannot be saved Raft makes another attempt.
 	electing atomic.Bool
 
 	mu     sync.Mutex
@@ -45,8 +47,8 @@ type stableStore struct {
 var errNotFound = errors.New("not found")
 
 // openStable reads the file, if there is one. exists is false for a directory that never had one.
-func openStable(dir string, failed func(error)) (s *stableStore, exists bool, err error) {
-	s = &stableStore{dir: dir, failed: failed, values: map[string][]byte{}}
+func openStable(dir string, failed, full func(error)) (s *stableStore, exists bool, err error) {
+	s = &stableStore{dir: dir, failed: failed, full: full, values: map[string][]byte{}}
 	b, err := os.ReadFile(filepath.Join(dir, stableName))
 	if errors.Is(err, os.ErrNotExist) {
 		return s, false, nil
@@ -138,6 +140,10 @@ func (s *stableStore) Set(key, value []byte) error {
 		return nil
 	}
 	if err := replaceFile(s.dir, stableName, encodeStable(values)); err != nil {
+		if noSpace(err) && string(key) != keyCurrentTerm {
+			s.full(err)
+			return err // Raft does not vote then, and asks again; without its term it would panic
+		}
 		s.broken = err
 		s.failed(err)
 		return s.stop(err)
@@ -206,10 +212,11 @@ func replaceFile(dir, name string, b []byte) error {
 	if err == nil {
 		err = os.Rename(tmp, filepath.Join(dir, name))
 	}
-	if err == nil {
-		err = syncDir(dir)
+	if err != nil {
+		os.Remove(tmp) // on a full disk it would take what is left
+		return err
 	}
-	return err
+	return syncDir(dir)
 }
 
 // syncDir makes the names in a directory durable.

@@ -10,12 +10,13 @@ import (
 // pure are the packages that are steps from (state, event, now) to effects. Time, ids and randomness are arguments, which is what
 // lets tests take microseconds and a whole cluster run from one seed.
 var pure = map[string]bool{
-	"config":                  true,
-	"controller":              true,
-	"broker/partition":        true,
-	"broker/partition/memlog": true,
-	"coordinator/group":       true,
-	"coordinator/txn":         true,
+	"config":                     true,
+	"controller":                 true,
+	"broker/partition":           true,
+	"broker/partition/memlog":    true,
+	"coordinator/group":          true,
+	"coordinator/group/assignor": true,
+	"coordinator/txn":            true,
 }
 
 // wire are the packages that read bytes from outside: no I/O, and no panic that such bytes could reach.

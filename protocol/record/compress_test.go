@@ -136,6 +136,23 @@ func TestBrokenStreams(t *testing.T) {
 	}
 }
 
+// Java reads member after member and takes what follows and is none for nothing, however short it is.
+func TestGzipMembers(t *testing.T) {
+	one, two := Gzip.Compress(nil, []byte("one "), DefaultLevel), Gzip.Compress(nil, []byte("two"), DefaultLevel)
+	for _, behind := range []string{"", "x", "\x1f\x8b", "\x00\x00\x00", "something that is longer than a header"} {
+		got, err := Gzip.Decompress(nil, append(append(bytes.Clone(one), two...), behind...), 7)
+		if err != nil || string(got) != "one two" {
+			t.Errorf("%q behind: %q, %v", behind, got, err)
+		}
+	}
+	if got, err := Gzip.Decompress(nil, append(bytes.Clone(one), two[:12]...), 7); err == nil {
+		t.Errorf("a member cut short: %q", got)
+	}
+	if _, err := Gzip.Decompress(nil, append(bytes.Clone(one), two...), 6); err != ErrTooLarge {
+		t.Errorf("one byte too many: %v", err)
+	}
+}
+
 // TestLyingSizes has headers that claim gigabytes: no memory before there are bytes for it.
 func TestLyingSizes(t *testing.T) {
 	big := binary.AppendUvarint(nil, 1<<31)

@@ -26,6 +26,7 @@ func gunzip(dst, src []byte, limit int) ([]byte, error) {
 	if err != nil {
 		return dst, corrupt(Gzip, err)
 	}
+	r.zr.Multistream(false)
 	for err == nil {
 		if len(dst) == cap(dst) {
 			dst = reserve(dst, max(4*len(src), 4<<10))
@@ -36,11 +37,15 @@ func gunzip(dst, src []byte, limit int) ([]byte, error) {
 		if len(dst)-start > limit {
 			err = ErrTooLarge
 		}
+		if err == io.EOF && r.src.Len() > 0 && r.zr.Reset(&r.src) == nil {
+			r.zr.Multistream(false)
+			err = nil // another member; what follows one and does not begin as one is ignored, as Java does
+		}
 	}
 	r.src.Reset(nil)
 	switch {
-	case err == io.EOF, errors.Is(err, gzip.ErrHeader):
-		return dst, nil // what follows a whole member and is no other one is ignored, as Java does
+	case err == io.EOF:
+		return dst, nil
 	case errors.Is(err, ErrTooLarge):
 		return dst[:start], err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"weir/protocol"
 )
@@ -14,6 +15,8 @@ type Options struct {
 	ProduceVersion  int16 // of the Produce request that carries the records
 	Internal        bool  // the broker itself appends (a coordinator): control batches and any base offset may come
 	Compacted       bool  // cleanup.policy has compact: every record needs a key
+	Topic           string
+	Partition       int32 // both for messages only
 	LogAppendTime   bool  // message.timestamp.type
 	NowMs           int64
 	BeforeMaxMs     int64  // message.timestamp.before.max.ms
@@ -57,11 +60,16 @@ type Error struct {
 	Code    protocol.Code
 	Message string
 	Records []RecordError
-	detail  string
+	// Early is set where Kafka finds it before it looks for the partition (ProduceRequest.validateRecords).
+	Early  bool
+	detail string
 }
 
 // Error returns the code and what was found, for a log.
 func (e *Error) Error() string { return e.Code.String() + ": " + e.detail }
+
+// Detail is what was found, in Kafka's words where Kafka tells the client.
+func (e *Error) Detail() string { return e.detail }
 
 // Unwrap returns the code.
 func (e *Error) Unwrap() error { return e.Code }
@@ -92,6 +100,7 @@ const minLength = 14
 func Validate(recs []byte, o Options) (out []byte, set Set, verr *Error) {
 	b, verr := onlyBatch(recs, &o)
 	if verr != nil {
+		verr.Early = true
 		return nil, Set{}, verr
 	}
 	if verr = checkHeader(b, &o); verr != nil {
@@ -142,19 +151,42 @@ func split(b []byte) (batch, rest []byte, verr *Error) {
 	}
 	n := Batch(b).i32(posLength)
 	if n < minLength {
-		return nil, nil, refuse(protocol.CorruptMessage, "batch length %d", n)
+		return nil, nil, refuse(protocol.CorruptMessage, "Record size %d is less than the minimum record overhead (%d)", n, minLength)
 	}
 	if len(b) <= posMagic {
 		return nil, nil, nil
 	}
 	if m := Batch(b).Magic(); m < 0 || m > 2 {
-		return nil, nil, refuse(protocol.CorruptMessage, "magic %d", m)
+		return nil, nil, refuse(protocol.CorruptMessage, "Invalid magic found in record: %d", m)
 	}
 	end := int64(n) + lengthOverhead
-	if end > int64(len(b)) {
+	switch {
+	case end > math.MaxInt32: // in Java the sum wraps
+		return nil, nil, refuse(protocol.UnknownServerError, "batch length %d", n)
+	case end > int64(len(b)):
 		return nil, nil, nil
 	}
 	return b[:end:end], b[end:], nil
+}
+
+// Transactional says whether the first batch of a record set is part of a transaction. The error is one that Kafka comes upon as early
+// as that, and refuses all of the request for.
+func Transactional(recs []byte) (bool, *Error) {
+	first, _, verr := split(recs)
+	if verr != nil || first == nil {
+		return false, verr
+	}
+	return Batch(first).Magic() == 2 && Batch(first).Transactional(), nil
+}
+
+// CheckSet finds what keeps Kafka from reading the batches of a record set at all, whatever is in them: an error without a code, for
+// which it refuses all of the request.
+func CheckSet(recs []byte, produceVersion int16) *Error {
+	_, verr := onlyBatch(recs, &Options{ProduceVersion: produceVersion})
+	if verr != nil && verr.Code == protocol.UnknownServerError {
+		return verr
+	}
+	return nil
 }
 
 // onlyBatch finds the one batch of magic 2 that a request of v3 and up may carry.
@@ -269,6 +301,9 @@ func (s *scan) run(o *Options, data []byte) *Error {
 	for i := int32(0); i < count; i++ {
 		next := r.skim(data)
 		if next < 0 {
+			if b.Codec() == Uncompressed && endless(data) {
+				return refuse(protocol.UnknownServerError, "record %d of %d has a size without an end", i, count)
+			}
 			return refuse(protocol.InvalidRecord, "record %d of %d is not well formed", i, count)
 		}
 		if r.body > limit {
@@ -294,10 +329,20 @@ func (s *scan) run(o *Options, data []byte) *Error {
 	return nil
 }
 
+// endless says whether b begins with a varint of more than five bytes. As the size of a plain record that is an exception without a
+// code in Kafka; all else that is wrong with a record is an invalid one.
+func endless(b []byte) bool {
+	return len(b) >= 5 && b[0]&b[1]&b[2]&b[3]&b[4]&0x80 != 0
+}
+
 // check applies the topic's rules to one record.
 func (s *scan) check(o *Options, i int32, ts int64, keyed, appended bool) {
 	if o.Compacted && !keyed {
-		s.reject(i, false, "a compacted topic takes no record without a key")
+		message := ""
+		if len(s.errs) < MaxRecordErrors {
+			message = fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-%d", o.Topic, o.Partition)
+		}
+		s.reject(i, false, message)
 		return
 	}
 	if !o.LogAppendTime && ts != -1 {
@@ -329,8 +374,12 @@ func (s *scan) rejection() *Error {
 		e.Code = protocol.InvalidTimestamp
 		e.Message = "One or more records have been rejected due to invalid timestamp"
 	} else {
-		e.Message = fmt.Sprintf("One or more records have been rejected due to %d record errors, the first of them: %s",
-			s.refused, s.errs[0].Message)
+		var first []string
+		for _, r := range s.errs[:min(len(s.errs), 3)] {
+			first = append(first, fmt.Sprintf("RecordError(batchIndex=%d, message='%s')", r.Index, r.Message))
+		}
+		e.Message = fmt.Sprintf("One or more records have been rejected due to %d record errors in total, and only showing the first three "+
+			"errors at most: [%s]", s.refused, strings.Join(first, ", "))
 	}
 	e.detail = fmt.Sprintf("%d of %d records, the first at %d: %s", s.refused, s.b.Count(), s.errs[0].Index, s.errs[0].Message)
 	return e

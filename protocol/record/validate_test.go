@@ -53,7 +53,7 @@ func TestRefusals(t *testing.T) {
 		{"cut short", two[:len(two)-1], nil, protocol.InvalidRecord},
 		{"length 13", patched(two, set32(posLength, 13)), nil, protocol.CorruptMessage},
 		{"negative length", patched(two, set32(posLength, -1)), nil, protocol.CorruptMessage},
-		{"2 GiB", patched(two, set32(posLength, math.MaxInt32)), nil, protocol.InvalidRecord},
+		{"2 GiB", patched(two, set32(posLength, math.MaxInt32)), nil, protocol.UnknownServerError},
 		{"magic 3", patched(two, func(b Batch) { b[posMagic] = 3 }), nil, protocol.CorruptMessage},
 		{"magic 1", patched(two, func(b Batch) { b[posMagic] = 1 }), nil, protocol.InvalidRecord},
 		{"magic 1 in v2", patched(two, func(b Batch) { b[posMagic] = 1 }), func(o *Options) { o.ProduceVersion = 2 }, protocol.UnsupportedForMessageFormat},
@@ -79,7 +79,7 @@ func TestRefusals(t *testing.T) {
 		{"a large record", made(1, func(b *Builder) { b.Codec = Gzip }), func(o *Options) { o.MaxRecordBytes = 15 }, protocol.InvalidRecord},
 		{"an empty body", body(""), nil, protocol.InvalidRecord},
 		{"a record of no bytes", body("\x00"), nil, protocol.InvalidRecord},
-		{"a length that goes on", body("\xff\xff\xff\xff\xff\xff"), nil, protocol.InvalidRecord},
+		{"a length that goes on", body("\xff\xff\xff\xff\xff\xff"), nil, protocol.UnknownServerError},
 		{"headers beyond the record", body("\x0c\x00\x00\x00\x01\x01\x7e"), nil, protocol.InvalidRecord},
 		{"uncompressed too large", made(90, func(b *Builder) { b.Codec = Gzip }), func(o *Options) { o.MaxMessageBytes, o.Target = 1000, Target{Recompress: true} }, protocol.MessageTooLarge},
 	} {

@@ -19,12 +19,13 @@ type tracker struct {
 	sizes   map[uint64]int64  // bytes of a file that were synced, by inode
 	fresh   map[string]bool   // names that were made since their directory was synced
 	buried  map[string]string // names that were removed or replaced since then, and where the file is kept
+	moved   map[string]string // names that a file was renamed to since then, and the name that it had
 	counter int
 }
 
 func (t *tracker) init(shadow string) {
 	t.shadow = shadow
-	t.sizes, t.fresh, t.buried = map[uint64]int64{}, map[string]bool{}, map[string]string{}
+	t.sizes, t.fresh, t.buried, t.moved = map[uint64]int64{}, map[string]bool{}, map[string]string{}, map[string]string{}
 }
 
 func inode(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
@@ -64,8 +65,9 @@ func (t *tracker) bury(name string) {
 	if t.shadow == "" {
 		return
 	}
-	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() || t.fresh[name] {
-		return
+	info, err := os.Lstat(name)
+	if _, moved := t.moved[name]; err != nil || !info.Mode().IsRegular() || t.fresh[name] || moved {
+		return // it is not durable; what was there before may be kept already
 	}
 	t.counter++
 	to := filepath.Join(t.shadow, fmt.Sprint(t.counter))
@@ -81,6 +83,7 @@ func (t *tracker) removed(name string, remove func() error) error {
 	err := remove()
 	if err == nil {
 		delete(t.fresh, name)
+		delete(t.moved, name)
 	}
 	return err
 }
@@ -98,7 +101,12 @@ func (t *tracker) renamed(from, to string, rename func() error) error {
 			t.fresh[moved] = true
 		}
 	}
-	t.fresh[to] = true
+	if info, err := os.Lstat(to); err == nil && info.Mode().IsRegular() {
+		delete(t.fresh, to)
+		t.moved[to] = from
+	} else {
+		t.fresh[to] = true
+	}
 	return nil
 }
 
@@ -118,6 +126,11 @@ func (t *tracker) syncedDir(dir string) {
 	for name := range t.fresh {
 		if filepath.Dir(name) == dir {
 			delete(t.fresh, name)
+		}
+	}
+	for name := range t.moved {
+		if filepath.Dir(name) == dir {
+			delete(t.moved, name)
 		}
 	}
 	for name, kept := range t.buried {
@@ -146,24 +159,24 @@ func (f *Fault) Settle(root string) error {
 }
 
 // CrashImage copies the directory root to dst as a crash of the machine could leave it: each file cut, or with zeros, somewhere
-// between what was synced of it and its size; names that were made or removed since their directory was synced there or not. Nobody
-// may write below root meanwhile.
+// between what was synced of it and its size; names that were made or removed since their directory was synced there or not; a file that
+// was renamed since the directory of its new name was synced under the one name or the other. Nobody may write below root meanwhile.
 func (f *Fault) CrashImage(root, dst string, rnd *rand.Rand) error {
 	t := &f.track
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	img := image{t: t, rnd: rnd}
+	img := image{t: t, rnd: rnd, root: root, dst: dst}
 	err := img.dir(root, dst)
 	for name, kept := range t.buried {
 		rel, outside := filepath.Rel(root, name)
-		if err != nil || outside != nil || strings.HasPrefix(rel, "..") || rnd.IntN(2) == 0 {
+		if err != nil || outside != nil || strings.HasPrefix(rel, "..") || !img.back[name] && rnd.IntN(2) == 0 {
 			continue
 		}
 		to := filepath.Join(dst, rel)
 		if _, missing := os.Stat(filepath.Dir(to)); missing != nil {
 			continue
 		}
-		if _, there := os.Stat(to); there != nil || t.fresh[name] {
+		if _, there := os.Stat(to); there != nil || t.fresh[name] || img.back[name] {
 			err = img.file(kept, to)
 		}
 	}
@@ -171,8 +184,30 @@ func (f *Fault) CrashImage(root, dst string, rnd *rand.Rand) error {
 }
 
 type image struct {
-	t   *tracker
-	rnd *rand.Rand
+	t         *tracker
+	rnd       *rand.Rand
+	root, dst string
+	back      map[string]bool // names that are as they were before a rename
+}
+
+// undo makes the image one in which a file was not renamed to name.
+func (g *image) undo(name, from string) error {
+	if g.back == nil {
+		g.back = make(map[string]bool)
+	}
+	g.back[name] = true
+	rel, outside := filepath.Rel(g.root, from)
+	if outside != nil || strings.HasPrefix(rel, "..") || g.rnd.IntN(4) == 0 { // it was made just before
+		return nil
+	}
+	if _, err := os.Lstat(from); err == nil {
+		return nil // another file of that name
+	}
+	to := filepath.Join(g.dst, rel)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return g.file(name, to)
 }
 
 func (g *image) dir(from, to string) error {
@@ -186,6 +221,12 @@ func (g *image) dir(from, to string) error {
 	for _, e := range entries {
 		src, dst := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
 		if g.t.fresh[src] && g.rnd.IntN(3) == 0 {
+			continue
+		}
+		if was, ok := g.t.moved[src]; ok && g.rnd.IntN(3) == 0 {
+			if err := g.undo(src, was); err != nil {
+				return err
+			}
 			continue
 		}
 		if e.IsDir() {

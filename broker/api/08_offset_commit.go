@@ -1,0 +1,132 @@
+package api
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/controller"
+	"weir/coordinator"
+	"weir/coordinator/group"
+	"weir/protocol"
+)
+
+// OffsetCommit (8), v2-10. Answered by the group coordinator.
+//
+// Versions: 2 retention time · 5 without it · 6 leader epochs · 7 static members (KIP-345) · 8 flexible · 9 consumer groups (KIP-848) ·
+// 10 topic ids (KIP-848).
+// Needs: READ on Group, READ on each Topic.
+// Differs from Kafka: nothing known.
+
+func offsetCommit(s *Server, c *Call, q *kmsg.OffsetCommitRequest) (Response, error) {
+	resp := q.ResponseKind().(*kmsg.OffsetCommitResponse)
+	if !s.mayGroup(c.Session, Read, q.Group) {
+		return refuseCommits(resp, q.Topics, protocol.GroupAuthorizationFailed), nil
+	}
+	img := s.Image()
+	kept := q.Topics[:0]
+	for _, t := range q.Topics {
+		if code := s.checkCommit(c.Session, img, &t, q.Version); code != protocol.None {
+			refuseCommit(resp, &t, t.Partitions, code)
+			continue
+		}
+		if t.Partitions = s.knownPartitions(img, resp, &t); len(t.Partitions) > 0 {
+			kept = append(kept, t)
+		}
+	}
+	if q.Topics = kept; len(kept) == 0 {
+		return resp, nil
+	}
+	a := newAsking(1)
+	a.do(s, 0, q.Group, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
+		return m.OffsetCommit(now, t, q)
+	})
+	return a.then(func(outcomes []answerOf) Response {
+		if o := &outcomes[0]; o.code != protocol.None {
+			return refuseCommits(resp, q.Topics, o.code)
+		} else if answer := o.response.(*kmsg.OffsetCommitResponse); len(resp.Topics) > 0 {
+			return mergeCommits(resp, answer)
+		} else {
+			return answer
+		}
+	}), nil
+}
+
+// checkCommit gives a topic both its name and its id and says why it cannot be committed.
+func (s *Server) checkCommit(who *Session, img *controller.Image, t *kmsg.OffsetCommitRequestTopic, version int16) protocol.Code {
+	var topic *controller.Topic
+	if version >= 10 {
+		if topic = img.TopicByID(t.TopicID); topic == nil {
+			return protocol.UnknownTopicID
+		}
+		t.Topic = topic.Name
+	} else if topic = img.Topic(t.Topic); topic != nil {
+		t.TopicID = topic.ID
+	}
+	switch {
+	case !s.mayTopic(who, Read, t.Topic):
+		return protocol.TopicAuthorizationFailed
+	case topic == nil:
+		return protocol.UnknownTopicOrPartition
+	}
+	return protocol.None
+}
+
+// knownPartitions returns the partitions that there are, and refuses the others.
+func (s *Server) knownPartitions(img *controller.Image, resp *kmsg.OffsetCommitResponse, t *kmsg.OffsetCommitRequestTopic) []kmsg.OffsetCommitRequestTopicPartition {
+	n := int32(len(img.TopicByID(t.TopicID).Partitions))
+	unknown := func(p kmsg.OffsetCommitRequestTopicPartition) bool { return p.Partition < 0 || p.Partition >= n }
+	if !slices.ContainsFunc(t.Partitions, unknown) {
+		return t.Partitions
+	}
+	var known, not []kmsg.OffsetCommitRequestTopicPartition
+	for _, p := range t.Partitions {
+		if unknown(p) {
+			not = append(not, p)
+		} else {
+			known = append(known, p)
+		}
+	}
+	refuseCommit(resp, t, not, protocol.UnknownTopicOrPartition)
+	return known
+}
+
+func refuseCommits(resp *kmsg.OffsetCommitResponse, topics []kmsg.OffsetCommitRequestTopic, code protocol.Code) Response {
+	for i := range topics {
+		refuseCommit(resp, &topics[i], topics[i].Partitions, code)
+	}
+	return resp
+}
+
+// refuseCommit answers partitions with a code. A topic that is in the response already is there once.
+func refuseCommit(resp *kmsg.OffsetCommitResponse, t *kmsg.OffsetCommitRequestTopic, partitions []kmsg.OffsetCommitRequestTopicPartition, code protocol.Code) {
+	rt := commitTopic(resp, t.Topic, t.TopicID)
+	for i := range partitions {
+		rp := kmsg.NewOffsetCommitResponseTopicPartition()
+		rp.Partition, rp.ErrorCode = partitions[i].Partition, int16(code)
+		rt.Partitions = append(rt.Partitions, rp)
+	}
+}
+
+// commitTopic finds a topic in a response, or adds it.
+func commitTopic(resp *kmsg.OffsetCommitResponse, name string, id [16]byte) *kmsg.OffsetCommitResponseTopic {
+	for i := range resp.Topics {
+		if resp.Topics[i].Topic == name && resp.Topics[i].TopicID == id {
+			return &resp.Topics[i]
+		}
+	}
+	rt := kmsg.NewOffsetCommitResponseTopic()
+	rt.Topic, rt.TopicID = name, id
+	resp.Topics = append(resp.Topics, rt)
+	return &resp.Topics[len(resp.Topics)-1]
+}
+
+// mergeCommits adds the coordinator's answer to what was refused before it.
+func mergeCommits(resp, answer *kmsg.OffsetCommitResponse) Response {
+	for i := range answer.Topics {
+		t := &answer.Topics[i]
+		rt := commitTopic(resp, t.Topic, t.TopicID)
+		rt.Partitions = append(rt.Partitions, t.Partitions...)
+	}
+	return resp
+}

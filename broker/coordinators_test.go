@@ -1,0 +1,115 @@
+package broker
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/controller"
+	"weir/coordinator"
+	"weir/coordinator/group"
+	"weir/protocol"
+)
+
+// submitSetting changes one setting of a resource.
+func (b *Broker) submitSetting(t testing.TB, resourceType int8, name, key, value string) {
+	t.Helper()
+	q := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	q.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceType(resourceType), ResourceName: name,
+		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: key, Value: &value}}}}
+	r, err := b.node.Submit(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := r.(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode; code != 0 {
+		t.Fatal(protocol.Code(code))
+	}
+}
+
+// What the machines go by follows the dynamic settings: static < the cluster's < the broker's own < the group's, within the broker's bounds.
+func TestGroupSettingsAreDynamic(t *testing.T) {
+	b := startForGroups(t, "group.consumer.assignment.interval.ms=1500", "group.consumer.session.timeout.ms=50000")
+	interval := func(id string) int32 { return b.groups.config.Load().Group(id).ConsumerAssignmentMs }
+	if got := interval("g"); got != 1500 {
+		t.Errorf("static: %d", got)
+	}
+	b.submitSetting(t, controller.BrokerConfig, "", "group.consumer.assignment.interval.ms", "2500")
+	if got := interval("g"); got != 2500 {
+		t.Errorf("the cluster's: %d", got)
+	}
+	b.submitSetting(t, controller.BrokerConfig, "1", "group.consumer.assignment.interval.ms", "3500")
+	if got := interval("g"); got != 3500 {
+		t.Errorf("the broker's: %d", got)
+	}
+	b.submitSetting(t, controller.GroupConfig, "g", "consumer.assignment.interval.ms", "4500")
+	b.submitSetting(t, controller.GroupConfig, "g", "consumer.session.timeout.ms", "55000")
+	own := b.groups.config.Load().Group("g")
+	if own.ConsumerAssignmentMs != 4500 || own.ConsumerSessionMs != 55000 || own.ConsumerHeartbeatMs != 5000 {
+		t.Errorf("the group's: %+v", own)
+	}
+	if got := interval("h"); got != 3500 {
+		t.Errorf("another group's: %d", got)
+	}
+	l := b.groups.layers(b.node.Image())
+	kept := ownSettings(&l, map[string]string{"consumer.session.timeout.ms": "1"}, own) // set before the broker's bounds were what they are
+	if kept.ConsumerSessionMs != 45000 {
+		t.Errorf("below the least: %d", kept.ConsumerSessionMs)
+	}
+}
+
+// fetchOffset asks the coordinator in partition 0 for an offset of group g, -1 for none.
+func (b *Broker) fetchOffset(t *testing.T) int64 {
+	t.Helper()
+	q := &kmsg.OffsetFetchRequestGroup{Group: "g", Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: "t", Partitions: []int32{0}}}}
+	done := make(chan int64, 1)
+	b.groups.Do(0, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
+		return m.OffsetFetch(now, t, 8, q, true)
+	},
+		func(response any, err error) {
+			if err != nil {
+				t.Error(err)
+				done <- -2
+				return
+			}
+			done <- response.(*kmsg.OffsetFetchResponseGroup).Topics[0].Partitions[0].Offset
+		})
+	return <-done
+}
+
+// When __consumer_offsets is deleted its groups are gone, also when it is created again with the epochs of a new topic.
+func TestOffsetsTopicIsDeleted(t *testing.T) {
+	b := startForGroups(t)
+	b.submitTopic(t, "t", 1)
+	q := kmsg.NewPtrOffsetCommitRequest()
+	q.Version, q.Group, q.Generation = 8, "g", -1
+	p := kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Offset = 42
+	q.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}}}
+	b.groups.Do(0, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
+		return m.OffsetCommit(now, t, q)
+	},
+		func(_ any, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	if got := b.fetchOffset(t); got != 42 {
+		t.Errorf("committed: %d", got)
+	}
+	name := offsetsTopic
+	d := kmsg.NewPtrDeleteTopicsRequest()
+	d.Version, d.Topics = 6, []kmsg.DeleteTopicsRequestTopic{{Topic: &name}}
+	if _, err := b.node.Submit(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.groups.Partitions(); len(got) > 0 {
+		t.Errorf("still the coordinator of %v", got)
+	}
+	b.submitTopic(t, offsetsTopic, 2)
+	if err := b.groups.Wait(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.fetchOffset(t); got != -1 {
+		t.Errorf("in the new topic: %d", got)
+	}
+}
