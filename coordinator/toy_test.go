@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // toy is a machine that keeps what is written to it. Its hard state is a list of words with their offsets.
@@ -282,6 +283,7 @@ func newBed(t *testing.T, change func(c *Config[*toy])) *bed {
 func (b *bed) lead() *bed {
 	b.rt.Elected(0, 1)
 	b.rt.Wait(b.t.Context(), 0)
+	synctest.Wait() // the turn that has loaded it may not be over, and would be given what is asked now
 	return b
 }
 
@@ -316,6 +318,7 @@ func (a *ask) now() string {
 
 func (a *ask) want(t *testing.T, what, want string) {
 	t.Helper()
+	synctest.Wait() // whoever runs the shard has run it
 	if got := a.now(); got != want {
 		t.Errorf("%s: %q, want %q", what, got, want)
 	}

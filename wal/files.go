@@ -13,6 +13,7 @@ import (
 //	NAME/wal/NNN             data, the library's
 //	NAME/NNN.idx             sidecars (sidecar.go)
 //	NAME/OFFSET.snapshot     snapshots (snapshot.go)
+//	NAME/OFFSET.aborted      aborted transactions (aborted.go)
 //	NAME/NNN-OFFSET.base     base markers, NAME/truncate an unfinished truncation (truncate.go)
 type files struct {
 	dir  *Dir

@@ -26,6 +26,7 @@ var errGone = errors.New("segment is gone")
 // lock with appends. The methods that change the log may be called by many too; they exclude each other. The first use loads it.
 type Log struct {
 	files
+	abortedIndex
 	hints hints
 
 	start, end, synced, size atomic.Int64
@@ -55,7 +56,7 @@ type view struct {
 
 func newLog(d *Dir, name string) *Log {
 	l := &Log{files: files{dir: d, name: name, path: d.path + "/" + name}}
-	l.flush.log = l
+	l.flush.log, l.abortedIndex.of = l, l
 	l.flush.idle.L = &l.flush.mu
 	return l
 }

@@ -16,7 +16,7 @@ const (
 )
 
 // Scan calls fn with the header (record.HeaderSize bytes, valid during the call) of each batch, from the one that holds offset from,
-// or follows it, to the end, until fn returns false.
+// or follows it, to the end, until fn returns false. A control batch of up to record.MaxMarker bytes comes whole.
 func (l *Log) Scan(from int64, fn func(h record.Batch) bool) error {
 	if err := l.ready(); err != nil {
 		return err
@@ -127,11 +127,17 @@ func (c *cursor) next() (record.Batch, error) {
 	if err := checkHeader(b, c.end-c.pos, 0); err != nil {
 		return nil, fmt.Errorf("at %d: %w", c.pos, err)
 	}
-	c.pos += int64(record.Batch(b).Size())
+	size := record.Batch(b).Size()
+	if record.Batch(b).Control() && size <= record.MaxMarker {
+		if b, err = c.bytes(c.pos, int64(size)); err != nil {
+			return nil, err
+		}
+	}
+	c.pos += int64(size)
 	return b, nil
 }
 
-// bytes returns n bytes at pos, at most a header.
+// bytes returns n bytes at pos, at most record.MaxMarker.
 func (c *cursor) bytes(pos, n int64) ([]byte, error) {
 	if c.window == nil || pos < c.at || pos+n > c.at+int64(c.n) {
 		want := int64(scanStep)

@@ -40,7 +40,8 @@ type model struct {
 	syncedStart int64
 	hint        int64            // written by a Checkpoint
 	snapshots   map[int64]string // all that were saved and not cut off
-	kept        []int64          // those that are there, in order
+	aborted     []record.AbortedTxn
+	kept        []int64 // those that are there, in order
 }
 
 // live returns the batches from the one that ends above from.
@@ -119,6 +120,7 @@ func (x *machine) step() {
 	}{
 		{60, x.append}, {30, x.read}, {4, x.scan}, {6, x.seek}, {5, x.sync}, {3, x.truncate}, {3, x.setStart}, {4, x.retain},
 		{1, x.reset}, {3, x.snapshot}, {2, x.restart}, {2, x.kill}, {2, x.crash}, {4, x.evict}, {4, x.hint},
+		{30, x.abort},
 	}
 	n := 0
 	for _, op := range ops {
@@ -137,9 +139,23 @@ func (x *machine) step() {
 	if s, e := x.l.Start(), x.l.End(); s != x.m.start || e != x.m.end {
 		x.t.Fatalf("[%d, %d), the model has [%d, %d)", s, e, x.m.start, x.m.end)
 	}
+	if got, want := indexOf(x.t, x.l), below(x.m.aborted, x.m.start, x.m.end); !slices.Equal(got, want) {
+		x.t.Fatalf("aborted %v, want %v", got, want)
+	}
 	if s := x.l.Synced(); s < x.l.Start() || s > x.l.End() {
 		x.t.Fatalf("synced %d is not in [%d, %d]", s, x.l.Start(), x.l.End())
 	}
+}
+
+// abort adds a transaction whose marker is the last record.
+func (x *machine) abort() {
+	last := x.m.end - 1
+	if last < x.m.start || last <= x.l.AbortedThrough() {
+		return
+	}
+	a := record.AbortedTxn{ProducerID: x.rnd.Int64N(3), FirstOffset: max(0, last-x.rnd.Int64N(50)), LastOffset: last}
+	x.l.AddAborted(a)
+	x.m.aborted = append(x.m.aborted, a)
 }
 
 // note keeps the names of the last operations for a failure's report.
@@ -309,12 +325,13 @@ func (x *machine) reset() {
 	if err := x.l.Reset(to); err != nil {
 		x.t.Fatal(err)
 	}
-	x.m = model{start: to, end: to, syncedEnd: to, syncedStart: to, hint: x.m.hint, snapshots: x.m.snapshots, kept: x.m.kept}
+	x.m = model{start: to, end: to, syncedEnd: to, syncedStart: to, hint: x.m.hint, snapshots: x.m.snapshots, kept: x.m.kept, aborted: x.m.aborted}
 	x.dropSnapshots()
 }
 
 func (x *machine) dropSnapshots() {
 	x.cuts++
+	x.m.aborted = below(x.m.aborted, 0, x.m.end)
 	for at := range x.m.snapshots {
 		if at > x.m.end {
 			delete(x.m.snapshots, at)
@@ -374,14 +391,17 @@ func (x *machine) checkSnapshots(crashed bool) {
 	}
 }
 
-// torn returns the snapshots that are damaged or beyond the end.
+// torn returns the snapshots that are damaged. None may be beyond the end.
 func (x *machine) torn() (torn []int64) {
 	all, err := x.l.snapshots()
 	if err != nil {
 		x.t.Fatal(err)
 	}
 	for _, at := range all {
-		if got, _, ok, _ := x.l.Snapshot(at); !ok || got != at || at > x.m.end {
+		if at > x.m.end {
+			x.t.Fatalf("a snapshot at %d is left, the end is %d", at, x.m.end)
+		}
+		if got, _, ok, _ := x.l.Snapshot(at); !ok || got != at {
 			torn = append(torn, at)
 			x.m.kept = slices.DeleteFunc(x.m.kept, func(have int64) bool { return have == at })
 		}
@@ -390,6 +410,9 @@ func (x *machine) torn() (torn []int64) {
 }
 
 func (x *machine) hint() {
+	if !x.l.exists.Load() {
+		return // hints are kept for logs that have a directory
+	}
 	x.m.hint = x.rnd.Int64N(1000)
 	x.l.SetHint("hw", x.m.hint)
 	if err := x.d.Checkpoint(); err != nil {
@@ -462,9 +485,25 @@ func (x *machine) adopt(crashed bool) {
 	}
 	x.m.hint, _ = x.l.Hint("hw")
 	x.checkSnapshots(crashed)
+	x.adoptAborted()
 	x.d.work.wait()
 	if tmp, _ := filepath.Glob(x.l.path + "/*" + tmpSuffix); len(tmp) > 0 {
 		x.t.Fatalf("left over: %v", tmp)
+	}
+}
+
+// adoptAborted wants the index to be right as far as it goes; the rest is added again.
+func (x *machine) adoptAborted() {
+	all := below(x.m.aborted, 0, x.m.end)
+	through := x.l.AbortedThrough()
+	if got, want := indexOf(x.t, x.l), below(all, x.m.start, through+1); !slices.Equal(got, want) {
+		x.t.Fatalf("aborted %v after a start, want %v", got, want)
+	}
+	x.m.aborted = all
+	for _, a := range all {
+		if a.LastOffset >= x.m.start {
+			x.l.AddAborted(a)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ import (
 //
 //	nothing                                   an empty log at offset 0
 //	*.TEMP, *.tmp                             removed
+//	a snapshot of an offset above the end     removed, as what was there is lost
+//	OFFSET.aborted                            believed up to the first that does not follow the one before
 //	NNN.START, NNN.END                        the library finishes its own truncation, before anything is looked at
 //	NNN-OFFSET.base                           everything before file NNN is removed; the log begins at OFFSET
 //	truncate                                  a truncation inside an entry is finished (see truncate.go)
@@ -67,6 +69,8 @@ func (l *Log) Load() error {
 type found struct {
 	files    []uint64 // data files by index, in order
 	sidecars []uint64
+	snaps    []int64 // snapshots by offset, in order
+	aborted  []int64 // files of aborted transactions, in order
 	markers  []baseMarker
 	cut      bool // a truncation was not finished
 }
@@ -105,14 +109,26 @@ func (r *recovery) run() error {
 		return err
 	}
 	if fnd.cut {
-		if len(cut.kept) < record.HeaderSize || record.Batch(cut.kept).BaseOffset() < l.end.Load() {
-			cut.kept = nil // of a file that is no more
-		}
-		if err := cut.finish(l); err != nil {
+		if err := r.finishCut(cut); err != nil {
 			return err
 		}
 	}
+	if err := l.dropSnapshotsAbove(l.end.Load(), fnd.snaps); err != nil {
+		return err
+	}
+	if err := l.loadAborted(fnd.aborted); err != nil {
+		return err
+	}
 	return r.startBeyond()
+}
+
+// finishCut ends a truncation that a crash has interrupted.
+func (r *recovery) finishCut(cut pendingCut) error {
+	l := r.log
+	if len(cut.kept) < record.HeaderSize || record.Batch(cut.kept).BaseOffset() < l.end.Load() {
+		cut.kept = nil // of a file that is no more
+	}
+	return cut.finish(l)
 }
 
 // startBeyond empties a log that ends below its start, as Kafka does: a crash took records that were deleted and never synced. It goes on
@@ -126,7 +142,7 @@ func (r *recovery) startBeyond() error {
 	if err := l.reset(r.st.start); err != nil {
 		return l.dir.fail("reset "+l.path, err)
 	}
-	return l.dropSnapshotsAbove(r.st.start)
+	return dropSideAbove(l, r.st.start)
 }
 
 // adopt takes start, hints and the durable end over from the checkpoint.
@@ -204,6 +220,10 @@ func (f *files) list() (fnd found, err error) {
 			fnd.markers = append(fnd.markers, m)
 		} else if index, ok := parseSegment(strings.TrimSuffix(name, sidecarSuffix)); ok && strings.HasSuffix(name, sidecarSuffix) {
 			fnd.sidecars = append(fnd.sidecars, index)
+		} else if at, ok := parseOffset(strings.TrimSuffix(name, snapshotSuffix)); ok && strings.HasSuffix(name, snapshotSuffix) {
+			fnd.snaps = append(fnd.snaps, at)
+		} else if first, ok := parseOffset(strings.TrimSuffix(name, abortedSuffix)); ok && strings.HasSuffix(name, abortedSuffix) {
+			fnd.aborted = append(fnd.aborted, first)
 		}
 		fnd.cut = fnd.cut || name == cutName
 	}

@@ -38,6 +38,7 @@ func (l *Log) SetStart(offset int64) error {
 		n++
 	}
 	gone := l.cutFront(n)
+	l.trimAborted()
 	l.mu.Unlock()
 	return l.dir.fail("drop files of "+l.path, l.unlinkSegments(gone))
 }
@@ -108,6 +109,9 @@ func (l *Log) Retain(r Retention) (removed bool, err error) {
 		}
 		l.dir.log.Warn("checkpoint before retention", "log", l.name, "err", err) // the files say it too
 	}
+	l.mu.Lock()
+	l.trimAborted()
+	l.mu.Unlock()
 	return l.start.Load() > before, l.dir.fail("retention of "+l.path, l.unlinkSegments(gone))
 }
 

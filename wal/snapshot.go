@@ -35,6 +35,10 @@ func (l *Log) SaveSnapshot(at int64, state []byte) error {
 	if err := l.makeDirs(l.tail().index); err != nil {
 		return l.dir.fail("snapshot of "+l.path, err)
 	}
+	// A snapshot says that all before it need not be looked at again, so what was found there has to be kept.
+	if err := l.saveAborted(false); err != nil {
+		return l.dir.fail("snapshot of "+l.path, err)
+	}
 	data := append(binary.LittleEndian.AppendUint32(nil, crc32.Checksum(state, castagnoli)), state...)
 	if err := writeWhole(l.dir.fs, l.snapshotPath(at), data, false); err != nil {
 		return l.dir.fail("snapshot of "+l.path, err)
@@ -102,13 +106,22 @@ func (f *files) removeSnapshots(offsets []int64) error {
 	return nil
 }
 
-// dropSnapshotsAbove removes those of offsets that are no more, durably: one that came back after a crash would be taken for the
-// state of what was appended instead.
-func (f *files) dropSnapshotsAbove(end int64) error {
-	all, err := f.snapshots()
-	if err != nil {
-		return f.dir.fail("drop snapshots of "+f.path, err)
+// dropSideAbove removes snapshots and aborted transactions of offsets that are no more.
+func dropSideAbove(l *Log, end int64) error {
+	if err := l.cutAborted(end, nil); err != nil {
+		return l.dir.fail("drop aborted transactions of "+l.path, err)
 	}
+	l.trimAborted()
+	all, err := l.snapshots()
+	if err != nil {
+		return l.dir.fail("drop snapshots of "+l.path, err)
+	}
+	return l.dropSnapshotsAbove(end, all)
+}
+
+// dropSnapshotsAbove removes those of all that are of offsets that are no more, durably: one that came back after a crash would be taken
+// for the state of what was appended instead.
+func (f *files) dropSnapshotsAbove(end int64, all []int64) error {
 	i, found := slices.BinarySearch(all, end)
 	if found {
 		i++

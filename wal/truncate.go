@@ -39,7 +39,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.truncate(offset); err != nil {
 		return l.dir.fail("truncate "+l.path, err)
 	}
-	return l.dropSnapshotsAbove(l.end.Load())
+	return dropSideAbove(l, l.end.Load())
 }
 
 // cutPoint is where a log is cut.
@@ -397,7 +397,7 @@ func (l *Log) Reset(start int64) error {
 	if err := l.reset(start); err != nil {
 		return l.dir.fail("reset "+l.path, err)
 	}
-	return l.dropSnapshotsAbove(start)
+	return dropSideAbove(l, start)
 }
 
 func (l *Log) reset(start int64) error {

@@ -19,6 +19,29 @@ import (
 
 func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 	produceOnce(q)
+	if c.Session.produces.busy() {
+		return s.produceLater(c, q, nil)
+	}
+	v := s.startVerification(c, q)
+	if v.asks() {
+		return s.produceLater(c, q, v)
+	}
+	o := s.appendAll(c, q, v)
+	if q.Acks == 0 {
+		return nil, o.unacked()
+	}
+	if len(o.waits) == 0 {
+		return o, nil
+	}
+	deadline := c.Received.Add(time.Duration(q.TimeoutMillis) * time.Millisecond)
+	return &Pending{Held: o.Held(), Wait: func(ctx context.Context) (Response, error) {
+		o.wait(ctx, deadline)
+		return o, nil
+	}}, nil
+}
+
+// appendAll appends to all partitions and encodes what became of it.
+func (s *Server) appendAll(c *Call, q *kmsg.ProduceRequest, v *verification) *produceOp {
 	o := newProduceOp(s, c, q)
 	img := s.Image()
 	all, why := s.refusesAll(c, q)
@@ -30,26 +53,11 @@ func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 		}
 		o.encoder.Topic(t.Topic, t.TopicID, len(t.Partitions))
 		for j := range t.Partitions {
-			o.append(topic, code, why, &t.Partitions[j])
+			o.append(topic, code, why, &t.Partitions[j], v.of(i, j))
 		}
-	}
-	if q.Acks == 0 {
-		failed := o.failed
-		o.Release()
-		if failed { // the client cannot be told otherwise
-			return nil, errUnacked
-		}
-		return nil, nil
 	}
 	o.frame = o.encoder.Finish(0, o.leaderEndpoints(img, c.Session.ListenerName))
-	if len(o.waits) == 0 {
-		return o, nil
-	}
-	deadline := c.Received.Add(time.Duration(q.TimeoutMillis) * time.Millisecond)
-	return &Pending{Held: o.Held(), Wait: func(ctx context.Context) (Response, error) {
-		o.wait(ctx, deadline)
-		return o, nil
-	}}, nil
+	return o
 }
 
 // produceTopic finds and authorizes a topic. Kafka's order: the right to write comes before the topic's existence.

@@ -16,7 +16,8 @@ import (
 // Versions: 2 retention time · 5 without it · 6 leader epochs · 7 static members (KIP-345) · 8 flexible · 9 consumer groups (KIP-848) ·
 // 10 topic ids (KIP-848).
 // Needs: READ on Group, READ on each Topic.
-// Differs from Kafka: nothing known.
+// Differs from Kafka:
+//   - a commit of nothing leaves no group behind; Kafka leaves an empty one
 
 func offsetCommit(s *Server, c *Call, q *kmsg.OffsetCommitRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.OffsetCommitResponse)

@@ -16,7 +16,10 @@ import (
 // Versions: 1 rebalance timeout · 4 MEMBER_ID_REQUIRED (KIP-394) · 5 static members (KIP-345) · 6 flexible · 7 protocol type · 8 reason
 // (KIP-800) · 9 the leader may skip its assignment (KIP-814).
 // Needs: READ on Group.
-// Differs from Kafka: nothing known.
+// Differs from Kafka:
+//   - a member that asks again gets its earlier request answered with REBALANCE_IN_PROGRESS; Kafka never answers that one
+//   - ties in the vote for a protocol and for the leader go by the order of joining, a protocol named twice counts once
+//   - a static member that restarts while others wait for its SyncGroup causes no further rebalance
 
 func joinGroup(s *Server, c *Call, q *kmsg.JoinGroupRequest) (Response, error) {
 	failed := func(code protocol.Code) Response {

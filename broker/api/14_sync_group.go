@@ -14,7 +14,10 @@ import (
 //
 // Versions: 3 static members (KIP-345) · 4 flexible · 5 protocol type and name (KIP-559).
 // Needs: READ on Group.
-// Differs from Kafka: nothing known.
+// Differs from Kafka:
+//   - a member that asks again gets its earlier request answered with REBALANCE_IN_PROGRESS; Kafka never answers that one
+//   - a request that waits when its member is removed is answered UNKNOWN_MEMBER_ID; Kafka lets it hang
+//   - the group is stable for the next request at once, and answers when the record is committed; Kafka waits for the append
 
 func syncGroup(s *Server, c *Call, q *kmsg.SyncGroupRequest) (Response, error) {
 	failed := func(code protocol.Code) Response {

@@ -15,7 +15,11 @@ import (
 // Versions: 1 regular expressions, member ids made by the client.
 // Needs: READ on Group; DESCRIBE on each Topic that is subscribed to by name. group.version must be finalized at 1, and
 // group.coordinator.rebalance.protocols must have consumer.
-// Differs from Kafka: nothing known.
+// Differs from Kafka:
+//   - a regular expression that compiles to more than about 10,000 instructions is INVALID_REGULAR_EXPRESSION
+//   - a tie of the votes for an assignor goes to the one that is configured first
+//   - the hash of the topics' metadata in the records is FNV-1a, not XXH3; member ids that the broker makes have another form
+//   - topics that a regular expression matches are not filtered by what the client may describe: without ACLs nobody notices
 
 func consumerGroupHeartbeat(s *Server, c *Call, q *kmsg.ConsumerGroupHeartbeatRequest) (Response, error) {
 	failed := func(code protocol.Code) Response {

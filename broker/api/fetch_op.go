@@ -12,6 +12,7 @@ import (
 	"weir/broker/fetch"
 	"weir/broker/partition"
 	"weir/protocol"
+	"weir/protocol/record"
 )
 
 // fetchOp is one Fetch from its request to its last byte on the wire. It is pooled: a consumer that polls allocates next to nothing.
@@ -200,7 +201,7 @@ func (o *fetchOp) finish() {
 }
 
 // noneAborted is an empty list, for who reads what is committed, and, in Kafka, for what is wrong before any read; else there is null.
-var noneAborted = []partition.Aborted{}
+var noneAborted = []record.AbortedTxn{}
 
 // errorsLast moves the partitions that will not be read behind the others: Kafka answers in that order, and its sessions keep it.
 func (o *fetchOp) errorsLast() {

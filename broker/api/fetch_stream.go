@@ -90,7 +90,7 @@ func (o *fetchOp) encodePartition(i int) {
 	}
 	o.aborted = o.aborted[:0]
 	for _, a := range r.Aborted {
-		o.aborted = append(o.aborted, protocol.AbortedTransaction(a))
+		o.aborted = append(o.aborted, protocol.AbortedTransaction{ProducerID: a.ProducerID, FirstOffset: a.FirstOffset})
 	}
 	if p.Aborted = o.aborted; r.Aborted == nil {
 		p.Aborted = nil

@@ -24,24 +24,30 @@ func later(log *slog.Logger, f func() Response) *Pending {
 	done := make(chan Response, 1)
 	go func() {
 		defer close(done)
-		defer func() {
-			if p := recover(); p != nil {
-				log.Error("panic while answering a request; the connection is closed", "panic", p, "stack", string(debug.Stack()))
-			}
-		}()
+		defer recovered(log)
 		done <- f()
 	}()
 	return &Pending{Wait: func(ctx context.Context) (Response, error) {
 		select {
 		case r, ok := <-done:
 			if !ok {
-				return nil, errors.New("no answer was made")
+				return nil, errNoAnswer
 			}
 			return r, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}}
+}
+
+// errNoAnswer ends the connection of a request whose goroutine panicked.
+var errNoAnswer = errors.New("no answer was made")
+
+// recovered is deferred by goroutines that no connection watches.
+func recovered(log *slog.Logger) {
+	if p := recover(); p != nil {
+		log.Error("panic while answering a request; the connection is closed", "panic", p, "stack", string(debug.Stack()))
+	}
 }
 
 // submit carries a request to the controller and gives its response as an R. Where the error is a code it stands for the whole

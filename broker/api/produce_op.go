@@ -51,14 +51,17 @@ func newProduceOp(s *Server, c *Call, q *kmsg.ProduceRequest) *produceOp {
 	return o
 }
 
-// append appends to one partition, unless it has a code already (and why), and encodes the outcome.
-func (o *produceOp) append(topic *controller.Topic, code protocol.Code, why string, p *kmsg.ProduceRequestTopicPartition) {
+// append appends to one partition, unless it has a code already (and why), by its topic or its verification, and encodes the outcome.
+func (o *produceOp) append(topic *controller.Topic, code protocol.Code, why string, p *kmsg.ProduceRequestTopicPartition, v verified) {
 	if code == protocol.None && (p.Partition < 0 || int(p.Partition) >= len(topic.Partitions)) {
 		code = protocol.UnknownTopicOrPartition
 	}
+	if code == protocol.None {
+		code, why = v.code, v.message
+	}
 	r := &o.result
 	if code == protocol.None {
-		o.request.Records = p.Records
+		o.request.Records, o.request.Guard = p.Records, v.guard
 		o.s.Replicas.Append(partition.ID{Topic: topic.ID, Partition: p.Partition}, &o.request, r)
 	} else {
 		*r = partition.AppendResult{Code: code, Message: why, BaseOffset: -1, AppendTimeMs: -1, LogStart: -1}
@@ -98,6 +101,16 @@ func (o *produceOp) leaderEndpoints(img *controller.Image, listener string) []pr
 		}
 	}
 	return out
+}
+
+// unacked ends an op whose client wants no answer.
+func (o *produceOp) unacked() error {
+	failed := o.failed
+	o.Release()
+	if failed { // the client cannot be told otherwise
+		return errUnacked
+	}
+	return nil
 }
 
 // wait waits for all outcomes, but not beyond the deadline: what is not there then has timed out, though it is in the log.

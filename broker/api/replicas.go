@@ -25,6 +25,11 @@ type Replicas interface {
 	ListOffset(id partition.ID, timestampMs int64, i partition.Isolation, leaderEpoch int32, onlyLeader bool) partition.OffsetResult
 	// EpochEnd answers OffsetForLeaderEpoch.
 	EpochEnd(id partition.ID, currentLeaderEpoch, epoch int32) (partition.EpochEnd, protocol.Code)
+	// StartVerification begins the verification of a producer in a partition (KIP-890). Where the guard says so the transaction coordinator
+	// must be asked, and the guard goes with the append.
+	StartVerification(id partition.ID, producerID int64, epoch int16, seq int32, bumpsEpochs bool) (partition.Guard, protocol.Code)
+	// Producers describes the producers of a partition, by id.
+	Producers(id partition.ID) ([]partition.ProducerState, protocol.Code)
 	// DeleteRecords moves the log start to offset (-1: the high watermark).
 	DeleteRecords(id partition.ID, offset int64) partition.DeleteResult
 	// Dirs describes the log directories; logs only where withLogs.

@@ -27,6 +27,11 @@ type Server struct {
 
 	FetchMaxBytes int32 // fetch.max.bytes
 
+	// TxnVerifier is asked before the first batch of a transaction is appended. nil: there are no transactions.
+	TxnVerifier TxnVerifier
+	// OffsetMarkers ends transactions in partitions of __consumer_offsets. nil: there is no group coordinator.
+	OffsetMarkers OffsetMarkers
+
 	Authorizer Authorizer
 	Now        func() time.Time
 	NewID      func() protocol.UUID // a random one
@@ -99,6 +104,8 @@ type Session struct {
 	OnController     bool // the listener is one of controller.listener.names
 	SoftwareName     string
 	SoftwareVersion  string
+
+	produces laterProduces
 }
 
 // Call is one request. Body and its slices alias the frame and are valid until the handler returns (and, where it returns a

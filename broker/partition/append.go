@@ -8,12 +8,14 @@ import (
 // Append is a record set for the leader to append. record.Validate has let it through, outside of any lock: Set is what that said, with
 // offsets from any base.
 type Append struct {
-	Records  []byte // changed in place: offsets and leader epoch
-	Set      record.Set
-	Acks     int16
-	Verified bool // the transaction coordinator knows of this partition (KIP-890)
-	// Coordinator says that the broker itself appends: producers' sequence numbers are not looked at, their epochs are.
+	Records []byte // changed in place: offsets and leader epoch
+	Set     record.Set
+	Acks    int16
+	Guard   Guard // that of a batch which StartVerification wanted to be verified, and which was
+	// Coordinator says that the broker itself appends: producers' sequence numbers are not looked at, their epochs are. TxnVersion is that
+	// of a marker's transaction.
 	Coordinator bool
+	TxnVersion  int8
 }
 
 // Appended is what became of an Append.
@@ -55,9 +57,9 @@ func (p *Partition) AppendAsLeader(nowMs int64, a *Append, r *Appended, e *Effec
 	var dup *seqBatch
 	var code protocol.Code
 	if a.Coordinator {
-		code = p.producers.checkEpoch(record.Batch(a.Records))
+		code = p.producers.checkCoordinator(record.Batch(a.Records), a.Guard, a.TxnVersion)
 	} else {
-		dup, code = p.producers.checkSet(a.Records, a.Verified)
+		dup, code = p.producers.checkSet(a.Records, a.Guard)
 	}
 	if code != protocol.None {
 		r.Code, r.LogStart = code, p.log.Start()

@@ -139,6 +139,7 @@ func (p *Partition) TruncateTo(offset int64, e *Effects) error {
 		return err
 	}
 	p.dirty = true
+	p.producers.ended.replicated(min(p.hw, p.log.End()))
 	p.setHW(min(p.hw, p.log.End()), e)
 	p.wakeAll(e)
 	return nil

@@ -18,16 +18,26 @@ func (h *hard) rebuild() error {
 	start, end := h.log.Start(), h.log.End()
 	h.clear()
 	from := start
-	at, state, ok, err := h.log.Snapshot(end)
-	if err != nil {
-		return err
-	}
-	// A snapshot below the log start is no use: what the removed batches in between did to producers is not known.
-	if ok && at >= start && at <= end && decodeState(state, &h.epochs, &h.producers) == nil {
-		from = at
+	for max := end; ; {
+		at, state, ok, err := h.log.Snapshot(max)
+		if err != nil {
+			return err
+		}
+		// A snapshot below the log start is no use: what the removed batches in between did to producers is not known.
+		if !ok || at < start || at > max {
+			break
+		}
+		// Neither is one that knows of an aborted transaction which the index has lost: only the log can give it back.
+		if decodeState(state, &h.epochs, &h.producers) == nil &&
+			(h.producers.lastAborted < start || h.producers.lastAborted <= h.log.AbortedThrough()) {
+			from = at
+			break
+		}
+		h.clear()
+		max = at - 1
 	}
 	replayed := int64(0)
-	err = h.log.Scan(from, func(b record.Batch) bool {
+	err := h.log.Scan(from, func(b record.Batch) bool {
 		if b.BaseOffset() >= from || from == start {
 			h.replay(b)
 			replayed += int64(b.Size())
@@ -51,7 +61,9 @@ func (h *hard) clear() {
 // replay merges a batch that is in the log.
 func (h *hard) replay(b record.Batch) {
 	h.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
-	h.producers.replay(b)
+	if txn, aborted := h.producers.replay(b); aborted {
+		h.log.AddAborted(txn)
+	}
 }
 
 // appended merges batches that were just written. due says that a snapshot should be saved, which is so every limit bytes.
@@ -74,6 +86,17 @@ func (h *hard) Unsaved() int64 { return h.unsaved }
 
 // Producers is how many producer ids are known.
 func (h *hard) Producers() int { return len(h.producers.byID) }
+
+// DescribeProducers returns what is known of all producers, by id.
+func (h *hard) DescribeProducers() []ProducerState {
+	out := make([]ProducerState, 0, len(h.producers.byID))
+	for _, id := range h.producers.ids() {
+		p := h.producers.byID[id]
+		out = append(out, ProducerState{ID: id, Epoch: p.epoch, LastSequence: p.lastSeq(), LastTimestampMs: p.timestampMs,
+			CoordinatorEpoch: p.coordinatorEpoch, TxnFirst: p.txnFirst})
+	}
+	return out
+}
 
 // EachProducer calls fn with what is known last of each producer id; lastOffset is that of its newest batch of data, -1 where none is known.
 func (h *hard) EachProducer(fn func(id int64, epoch int16, lastOffset int64)) {

@@ -58,6 +58,7 @@ func (p *Partition) Load(hw int64) error {
 		return err
 	}
 	p.hw = min(max(hw, p.log.Start()), p.log.End())
+	p.producers.ended.replicated(p.hw)
 	return nil
 }
 
@@ -69,7 +70,7 @@ func (p *Partition) HighWatermark() int64 { return p.hw }
 
 // LastStable is the offset up to which readers of committed transactions may read.
 func (p *Partition) LastStable() int64 {
-	if u := p.producers.firstUnstable; u >= 0 && u < p.hw {
+	if u := p.producers.firstUnstable(); u >= 0 && u < p.hw {
 		return max(u, p.log.Start())
 	}
 	return p.hw

@@ -38,6 +38,8 @@ type producer struct {
 	n                uint8
 	first            uint8
 	ring             [retainedBatches]seqBatch
+
+	older, newer *producer // the neighbours among those with an ongoing transaction, by txnFirst
 }
 
 func (p *producer) at(i int) *seqBatch { return &p.ring[(int(p.first)+i)%retainedBatches] }
@@ -78,24 +80,30 @@ func (p *producer) duplicate(epoch int16, firstSeq, lastSeq int32) *seqBatch {
 	return nil
 }
 
-// producers is the producer state of a partition. It is hard state: a function of the log alone.
+// producers is the producer state of a partition. It is hard state, a function of the log alone, but for what is being verified and for
+// which ended transactions count no more.
 type producers struct {
 	byID map[int64]*producer
-	// firstUnstable is the first offset of the oldest ongoing transaction, -1: none. Transactions that ended but whose marker is not
-	// yet below the high watermark will count too, once there are markers with an outcome.
-	firstUnstable int64
+	// oldest and newest are the ends of the list of producers with an ongoing transaction. Transactions begin in the order of the log,
+	// so a new one is the newest.
+	oldest, newest *producer
+	ended          endedTxns
+	// lastAborted is the offset of the newest marker that aborted a transaction, -1: none. The log's index has to reach so far.
+	lastAborted int64
+	verifying   map[int64]*verification
 }
 
 func (t *producers) clear() {
-	t.byID, t.firstUnstable = nil, -1
+	t.byID, t.oldest, t.newest, t.lastAborted = nil, nil, nil, -1
+	t.ended = t.ended[:0]
 }
 
 // replay merges a batch that is in the log: on the leader after the append, on a follower, and at load. It checks nothing, as the
-// leader that wrote the batch did. Only the header is read.
-func (t *producers) replay(b record.Batch) {
+// leader that wrote the batch did. Only the header is read, and a control batch's record. aborted says that txn has been aborted.
+func (t *producers) replay(b record.Batch) (txn record.AbortedTxn, aborted bool) {
 	id := b.ProducerID()
 	if id < 0 {
-		return
+		return txn, false
 	}
 	p := t.byID[id]
 	if p == nil {
@@ -107,34 +115,24 @@ func (t *producers) replay(b record.Batch) {
 	}
 	p.setEpoch(b.ProducerEpoch())
 	p.timestampMs = b.MaxTimestamp()
-	if b.Control() { // a marker ends the transaction; its outcome is in the record, which is not needed for this
-		if p.txnFirst >= 0 {
-			p.txnFirst = -1
-			t.findUnstable()
-		}
-		return
+	transactional := b.Transactional()
+	if transactional && len(t.verifying) > 0 {
+		t.verified(b)
+	}
+	if b.Control() {
+		return t.end(p, b)
 	}
 	p.add(seqBatch{lastSeq: b.LastSequence(), delta: b.LastOffsetDelta(), lastOffset: b.LastOffset(), timestampMs: b.MaxTimestamp()})
-	if b.Transactional() && p.txnFirst < 0 {
+	if transactional && p.txnFirst < 0 {
 		p.txnFirst = b.BaseOffset()
-		if t.firstUnstable < 0 {
-			t.firstUnstable = p.txnFirst
-		}
+		t.begin(p)
 	}
-}
-
-func (t *producers) findUnstable() {
-	t.firstUnstable = -1
-	for _, p := range t.byID {
-		if p.txnFirst >= 0 && (t.firstUnstable < 0 || p.txnFirst < t.firstUnstable) {
-			t.firstUnstable = p.txnFirst
-		}
-	}
+	return txn, false
 }
 
 // check says whether the leader may append a client's batch (Kafka's ProducerAppendInfo). dup is the retained batch that it repeats,
 // and then nothing must be appended.
-func (t *producers) check(b record.Batch, verified bool) (dup *seqBatch, code protocol.Code) {
+func (t *producers) check(b record.Batch, g Guard) (dup *seqBatch, code protocol.Code) {
 	id := b.ProducerID()
 	if id < 0 {
 		return nil, protocol.None
@@ -145,9 +143,16 @@ func (t *producers) check(b record.Batch, verified bool) (dup *seqBatch, code pr
 			return dup, protocol.None
 		}
 	}
-	if b.Transactional() && !verified && (p == nil || p.txnFirst < 0) {
-		// KIP-890: not before the transaction coordinator has confirmed that this partition is in an ongoing transaction.
-		return nil, protocol.InvalidTxnState
+	if b.Transactional() {
+		if code = t.mayWrite(p, id, epoch, g); code != protocol.None {
+			return nil, code
+		}
+	}
+	if p != nil && epoch < p.epoch {
+		return nil, protocol.InvalidProducerEpoch
+	}
+	if v := t.verifying[id]; v != nil && !v.inOrder(first, p) {
+		return nil, protocol.OutOfOrderSequenceNumber
 	}
 	if p == nil || p.epoch < 0 {
 		if epoch < -1 { // -1 is the epoch of a producer of which nothing is known
@@ -155,14 +160,11 @@ func (t *producers) check(b record.Batch, verified bool) (dup *seqBatch, code pr
 		}
 		return nil, protocol.None // nothing is known any more (expired, deleted): any sequence goes
 	}
-	switch {
-	case epoch < p.epoch:
-		return nil, protocol.InvalidProducerEpoch
-	case epoch > p.epoch:
+	if epoch > p.epoch {
 		if first != 0 {
 			return nil, protocol.OutOfOrderSequenceNumber
 		}
-	case !follows(p.lastSeq(), first):
+	} else if !follows(p.lastSeq(), first) {
 		return nil, protocol.OutOfOrderSequenceNumber
 	}
 	if p.txnFirst >= 0 && !b.Transactional() {
@@ -171,22 +173,14 @@ func (t *producers) check(b record.Batch, verified bool) (dup *seqBatch, code pr
 	return nil, protocol.None
 }
 
-// checkEpoch is check for a batch of a coordinator.
-func (t *producers) checkEpoch(b record.Batch) protocol.Code {
-	if p := t.byID[b.ProducerID()]; p != nil && b.ProducerEpoch() < p.epoch {
-		return protocol.InvalidProducerEpoch
-	}
-	return protocol.None
-}
-
 // checkSet is check for a record set. A client's one with a producer id is one batch; record.Validate sees to it.
-func (t *producers) checkSet(recs []byte, verified bool) (*seqBatch, protocol.Code) {
+func (t *producers) checkSet(recs []byte, g Guard) (*seqBatch, protocol.Code) {
 	first := record.Batch(recs)
 	if len(first) < record.HeaderSize {
 		return nil, protocol.CorruptMessage
 	}
 	if first.Size() == len(recs) {
-		return t.check(first, verified)
+		return t.check(first, g)
 	}
 	for len(recs) > 0 {
 		b, rest, err := record.Next(recs)
@@ -212,6 +206,7 @@ func (t *producers) expire(nowMs, maxIdleMs int64) {
 	maps.DeleteFunc(t.byID, func(_ int64, p *producer) bool {
 		return p.txnFirst < 0 && nowMs-p.timestampMs >= maxIdleMs
 	})
+	maps.DeleteFunc(t.verifying, func(_ int64, v *verification) bool { return nowMs-v.sinceMs >= maxIdleMs })
 }
 
 // ids are the known producer ids, sorted.

@@ -34,10 +34,15 @@ func TestScripts(t *testing.T) {
 func checkReload(t *testing.T, now int64, live *Partition, log *memlog.Log) {
 	t.Helper()
 	want := hardState(live, now)
-	for _, how := range []string{"with snapshots", "without snapshots"} {
+	for _, how := range []string{"with snapshots", "without snapshots", "without its index", "with half of its index"} {
 		l := log.Clone()
-		if how == "without snapshots" {
+		switch how {
+		case "without snapshots":
 			l.DropSnapshots()
+		case "without its index":
+			l.LoseAborted(0)
+		case "with half of its index":
+			l.LoseAborted((l.Start() + l.End()) / 2)
 		}
 		p := New(live.id, live.self, l, live.topic, live.settings, live.brokers)
 		if err := p.Load(-1); err != nil {
@@ -45,6 +50,11 @@ func checkReload(t *testing.T, now int64, live *Partition, log *memlog.Log) {
 		}
 		if got := hardState(p, now); got != want {
 			t.Errorf("broker %d: hard state loaded %s:\n%s\nlive:\n%s", live.self, how, got, want)
+		}
+		p.producers.ended.replicated(live.hw)
+		p.hw = live.hw
+		if got := p.LastStable(); got != live.LastStable() && live.producers.firstUnstable() >= live.log.Start() {
+			t.Errorf("broker %d: last stable offset %d when loaded %s, live %d", live.self, got, how, live.LastStable())
 		}
 	}
 }
@@ -57,15 +67,27 @@ func hardState(p *Partition, now int64) string {
 	if err := decodeState(encodeState(nil, &p.epochs, &p.producers), &c, &t); err != nil {
 		return err.Error()
 	}
+	if got, want := ongoing(&p.producers), ongoing(&t); got != want {
+		return fmt.Sprintf("ongoing %s, by the producers %s", got, want)
+	}
 	c.truncateFromEnd(p.log.End())
 	if p.settings.ProducerExpireMs > 0 {
 		t.expire(now, p.settings.ProducerExpireMs)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "epochs %v\n", c.entries)
+	all, _ := p.log.(*memlog.Log).Aborted(nil, p.log.Start(), p.log.End(), 1<<30)
+	for _, a := range all {
+		if a.FirstOffset >= p.log.Start() {
+			fmt.Fprintf(&b, "aborted %d @%d-%d\n", a.ProducerID, a.FirstOffset, a.LastOffset)
+		}
+	}
 	for _, id := range t.ids() {
 		x := t.byID[id]
 		line := fmt.Sprintf("producer %d epoch %d txn %d ts %d:", x.id, x.epoch, x.txnFirst, x.timestampMs)
+		if x.coordinatorEpoch >= 0 {
+			line = fmt.Sprintf("producer %d epoch %d coordinator %d txn %d ts %d:", x.id, x.epoch, x.coordinatorEpoch, x.txnFirst, x.timestampMs)
+		}
 		n := 0
 		for i := range int(x.n) {
 			if q := x.at(i); q.lastOffset >= p.log.Start() {
@@ -76,6 +98,14 @@ func hardState(p *Partition, now int64) string {
 		if n > 0 {
 			b.WriteString(line + "\n")
 		}
+	}
+	return b.String()
+}
+
+func ongoing(t *producers) string {
+	var b strings.Builder
+	for p := t.oldest; p != nil; p = p.newer {
+		fmt.Fprintf(&b, "%d@%d ", p.id, p.txnFirst)
 	}
 	return b.String()
 }
@@ -96,6 +126,8 @@ type node struct {
 	log *memlog.Log
 	cfg config.Topic
 	set Settings
+
+	guards map[string]Guard // by the name that the script gave
 }
 
 func newScript() *script {
@@ -244,6 +276,16 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		n.p.Stop(protocol.NotLeaderOrFollower, &e)
 	case "append":
 		s.append(a, n, &out, &e)
+	case "marker":
+		s.marker(a, n, &out, &e)
+	case "verify":
+		var g Guard
+		code := n.p.CheckAppend(1)
+		if code == protocol.None {
+			g, code = n.p.StartVerification(s.now, a.i64("pid", 0), int16(a.i64("pe", 0)), int32(a.i64("seq", 0)), a.has("bumps"))
+		}
+		fmt.Fprintf(&out, "%s needed %v\n", code, g.Needed())
+		n.guards[a.str("guard")] = g
 	case "fetch":
 		s.fetch(a, id, &out, &e)
 	case "read", "watch", "unwatch", "epoch-end", "list":
@@ -298,7 +340,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 }
 
 func (s *script) create(a args, id int32) {
-	n := &node{log: &memlog.Log{}, cfg: testTopic(), set: Settings{ReplicaLagMs: 30_000, ProducerExpireMs: 86_400_000}}
+	n := &node{log: &memlog.Log{}, guards: map[string]Guard{}, cfg: testTopic(), set: Settings{ReplicaLagMs: 30_000, ProducerExpireMs: 86_400_000}}
 	n.cfg.MinInsyncReplicas = int32(a.i64("min-isr", 1))
 	n.cfg.FlushMessages = a.i64("flush", n.cfg.FlushMessages)
 	n.set.SnapshotBytes = a.i64("snapshot-bytes", 0)
@@ -332,7 +374,30 @@ func (s *script) append(a args, n *node, out *strings.Builder, e *Effects) {
 		n.log.FailAppends = 1
 	}
 	var r Appended
-	n.p.AppendAsLeader(s.now, &Append{Records: recs, Set: set, Acks: int16(a.i64("acks", 1)), Verified: a.has("verified")}, &r, e)
+	n.p.AppendAsLeader(s.now, &Append{Records: recs, Set: set, Acks: int16(a.i64("acks", 1)), Guard: n.guards[a.str("guard")],
+		Coordinator: a.has("coordinator")}, &r, e)
+	n.appended(a, &r, out)
+}
+
+// marker appends what ends a transaction, after it was asked whether that may be.
+func (s *script) marker(a args, n *node, out *strings.Builder, e *Effects) {
+	control := record.ControlCommit
+	if a.has("abort") {
+		control = record.ControlAbort
+	}
+	pid, pe, ce, version := a.i64("pid", 0), int16(a.i64("pe", 0)), int32(a.i64("ce", 0)), int8(a.i64("version", 1))
+	check := n.p.CheckMarker(pid, pe, ce, version)
+	var r Appended
+	n.p.AppendAsLeader(s.now, &Append{Records: record.Marker(control, pid, pe, ce, s.now), Acks: -1, Coordinator: true, TxnVersion: version,
+		Set: record.Set{Next: 1, MaxTimestamp: s.now, LeaderEpoch: -1, Records: 1}}, &r, e)
+	if check != r.Code && r.Code != protocol.NotEnoughReplicas {
+		a.t.Errorf("%s: CheckMarker said %s, AppendAsLeader %s", a.d.Pos, check, r.Code)
+	}
+	n.appended(a, &r, out)
+}
+
+// appended says what became of an append, and has the waiter wait.
+func (n *node) appended(a args, r *Appended, out *strings.Builder) {
 	fmt.Fprintf(out, "%s base=%d", r.Code, r.Base)
 	if r.Duplicate {
 		fmt.Fprintf(out, " duplicate ms=%d", r.DuplicateMs)
@@ -342,7 +407,7 @@ func (s *script) append(a args, n *node, out *strings.Builder, e *Effects) {
 	}
 	if r.WaitHW || r.WaitSync {
 		fmt.Fprintf(out, " waits hw=%v sync=%v", r.WaitHW, r.WaitSync)
-		n.p.Await(&r, &name{who: a.str("who")})
+		n.p.Await(r, &name{who: a.str("who")})
 	}
 	out.WriteByte('\n')
 }
@@ -401,6 +466,12 @@ func (s *script) read(a args, n *node, out *strings.Builder, e *Effects) {
 		}
 		if r.LeaderID >= 0 {
 			fmt.Fprintf(out, " leader %d epoch %d", r.LeaderID, r.LeaderEpoch)
+		}
+		if iso == ReadCommitted && r.From < r.Limit {
+			all, _ := n.log.Aborted(nil, r.From, r.Limit, int(a.i64("bytes", 1<<20)))
+			for _, t := range all {
+				fmt.Fprintf(out, " aborted %d@%d", t.ProducerID, t.FirstOffset)
+			}
 		}
 		out.WriteByte('\n')
 	case "watch":

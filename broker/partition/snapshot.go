@@ -10,18 +10,21 @@ import (
 // A snapshot is the hard state of a partition at one offset of its log: leader epochs and producers. It holds nothing that the log
 // below that offset did not say; with it Load reads the headers after the offset only. All integers are big-endian:
 //
-//	version  int16 = 1
+//	version  int16 = 2
 //	epochs   int32 n, then n times { epoch int32, start int64 }
 //	producers int32 n, then n times { id int64, epoch int16, coordinator epoch int32, timestamp int64, first offset of the
 //	         transaction int64, int8 m <= 5, then m times { last sequence int32, delta int32, last offset int64, timestamp int64 } }
+//	the newest marker that aborted a transaction int64
+//	ended    int32 n, then n times { first offset int64, marker int64 }: transactions whose marker was not replicated
 //
 // The log adds a checksum. An unknown version is not an error: the state is then read from the log.
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 const (
 	epochBytes    = 12
 	producerBytes = 31
 	seqBatchBytes = 24
+	endedBytes    = 16
 )
 
 func encodeState(dst []byte, c *epochCache, t *producers) []byte {
@@ -48,6 +51,12 @@ func encodeState(dst []byte, c *epochCache, t *producers) []byte {
 			dst = be.AppendUint64(dst, uint64(b.lastOffset))
 			dst = be.AppendUint64(dst, uint64(b.timestampMs))
 		}
+	}
+	dst = be.AppendUint64(dst, uint64(t.lastAborted))
+	dst = be.AppendUint32(dst, uint32(len(t.ended)))
+	for _, e := range t.ended {
+		dst = be.AppendUint64(dst, uint64(e.first))
+		dst = be.AppendUint64(dst, uint64(e.marker))
 	}
 	return dst
 }
@@ -109,13 +118,18 @@ func decodeState(state []byte, c *epochCache, t *producers) error {
 		if t.byID == nil {
 			t.byID = make(map[int64]*producer)
 		}
+		ok = ok && t.byID[p.id] == nil
 		t.byID[p.id] = p
+	}
+	t.lastAborted = r.i64()
+	for range r.count(endedBytes) {
+		t.ended.add(endedTxn{first: r.i64(), marker: r.i64()})
 	}
 	if !ok || r.short || len(r.b) != 0 {
 		c.entries = c.entries[:0]
 		t.clear()
 		return fmt.Errorf("%w: partition snapshot of %d bytes", protocol.ErrMalformed, len(state))
 	}
-	t.findUnstable()
+	t.findOngoing()
 	return nil
 }

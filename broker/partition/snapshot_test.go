@@ -33,8 +33,8 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	if got := encodeState(nil, &c, &p); string(got) != string(state) {
 		t.Errorf("encoded again:\n%x\nwas\n%x", got, state)
 	}
-	if len(c.entries) != 4 || len(p.byID) != 3 || p.firstUnstable != 70 {
-		t.Errorf("%v, %d producers, unstable %d", c.entries, len(p.byID), p.firstUnstable)
+	if len(c.entries) != 4 || len(p.byID) != 3 || p.firstUnstable() != 70 {
+		t.Errorf("%v, %d producers, unstable %d", c.entries, len(p.byID), p.firstUnstable())
 	}
 	for n := range state {
 		if err := decodeState(state[:n], &c, &p); !errors.Is(err, protocol.ErrMalformed) || len(c.entries)+len(p.byID) != 0 {

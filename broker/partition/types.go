@@ -28,6 +28,8 @@ type AppendRequest struct {
 	Transactional bool  // the request names a transactional id
 	InternalOK    bool  // the client may write to internal topics: its client id is __admin_client
 	Coordinator   bool  // the broker itself appends: to internal topics too, markers, and producer ids without sequence numbers
+	TxnVersion    int8  // of a marker: the transaction version
+	Guard         Guard // with a transactional batch that StartVerification wanted to be verified, and which was
 	Records       []byte
 }
 
@@ -78,10 +80,10 @@ type ReadResult struct {
 	HighWatermark    int64 // -1 with most errors
 	LastStable       int64
 	LogStart         int64
-	Diverging        EpochEnd // Epoch -1: none
-	Aborted          []Aborted
-	PreferredReplica int32 // -1: none
-	LeaderID         int32 // with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH: the leader known here, else -1
+	Diverging        EpochEnd            // Epoch -1: none
+	Aborted          []record.AbortedTxn // nil where the isolation level is another than ReadCommitted, and with errors
+	PreferredReplica int32               // -1: none
+	LeaderID         int32               // with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH: the leader known here, else -1
 	LeaderEpoch      int32
 	Records          record.Data
 }
@@ -92,10 +94,14 @@ type EpochEnd struct {
 	End   int64 // -1: undefined
 }
 
-// Aborted is one aborted transaction that a read-committed reader has to skip.
-type Aborted struct {
-	ProducerID  int64
-	FirstOffset int64
+// ProducerState is what is known of a producer id in a partition, for DescribeProducers.
+type ProducerState struct {
+	ID               int64
+	Epoch            int16
+	LastSequence     int32 // -1: none
+	LastTimestampMs  int64 // -1: none
+	CoordinatorEpoch int32 // -1: none
+	TxnFirst         int64 // first offset of the ongoing transaction, -1: none
 }
 
 // Waiter is somebody who waits for more to read. Wake is called without locks, from any goroutine, maybe more than once; it must

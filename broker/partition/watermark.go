@@ -29,6 +29,7 @@ func (p *Partition) setHW(hw int64, e *Effects) {
 		return
 	}
 	p.hw = hw
+	p.producers.ended.replicated(hw)
 	e.HWMoved = true
 	p.wakeReaders(p.limits(), e)
 }

@@ -84,7 +84,8 @@ func validate(t *topic, id int32, now int64, q *partition.AppendRequest, a *part
 		res.Code = protocol.RecordListTooLarge
 		return false, false
 	}
-	a.Records, a.Set, a.Acks, a.Coordinator = out, set, q.Acks, q.Coordinator
+	a.Records, a.Set, a.Acks = out, set, q.Acks
+	a.Coordinator, a.TxnVersion, a.Guard = q.Coordinator, q.TxnVersion, q.Guard
 	return false, true
 }
 

@@ -52,6 +52,7 @@ type DirConfig struct {
 // Manager is the partitions of this broker: broker/api's Replicas. Any number of goroutines may use it. A partition costs nothing
 // until it is first used: then its object is made from the newest image and its log is loaded.
 type Manager struct {
+	txns
 	cfg      Config
 	log      *slog.Logger
 	settings atomic.Pointer[partition.Settings]
@@ -81,6 +82,7 @@ type shard struct {
 func Open(cfg Config) (*Manager, error) {
 	fill(&cfg)
 	m := &Manager{cfg: cfg, log: cfg.Log}
+	m.txns.m = m
 	for i := range m.shards {
 		m.shards[i].m = make(map[partition.ID]*replica)
 	}

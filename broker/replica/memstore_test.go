@@ -161,6 +161,15 @@ func (l *memLog) Read(dst *record.Data, from, limit int64, maxBytes int, atLeast
 	return err
 }
 
+func (l *memLog) AddAborted(t record.AbortedTxn) { l.mu.Lock(); l.l.AddAborted(t); l.mu.Unlock() }
+func (l *memLog) AbortedThrough() int64          { return locked(l, l.l.AbortedThrough) }
+
+func (l *memLog) Aborted(dst []record.AbortedTxn, from, limit int64, bytes int) ([]record.AbortedTxn, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.l.Aborted(dst, from, limit, bytes)
+}
+
 func (l *memLog) Bytes(from, limit int64) int64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

@@ -13,7 +13,7 @@ import (
 
 // Read reads whole batches from the log. It never waits for data.
 func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition.ReadResult) {
-	recs := res.Records
+	recs, aborted := res.Records, res.Aborted
 	recs.Pieces, recs.Size = recs.Pieces[:0], 0
 	*res = partition.ReadResult{
 		HighWatermark: -1, LastStable: -1, LogStart: -1, PreferredReplica: -1, LeaderID: -1, LeaderEpoch: -1,
@@ -34,14 +34,27 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 	putEffects(e)
 	res.Code, res.LeaderID, res.LeaderEpoch = plan.Code, plan.LeaderID, plan.LeaderEpoch
 	res.HighWatermark, res.LastStable, res.LogStart, res.Diverging = plan.HighWatermark, plan.LastStable, plan.LogStart, plan.Diverging
-	if plan.Code != protocol.None || plan.Diverging.Epoch >= 0 || plan.From >= plan.Limit || (q.MaxBytes == 0 && !q.AtLeastOne) {
+	if plan.Code != protocol.None {
+		return
+	}
+	committed := q.Isolation == partition.ReadCommitted && q.ReplicaID < 0
+	if committed {
+		if res.Aborted = aborted[:0]; res.Aborted == nil {
+			res.Aborted = []record.AbortedTxn{}
+		}
+	}
+	if plan.Diverging.Epoch >= 0 || plan.From >= plan.Limit || (q.MaxBytes == 0 && !q.AtLeastOne) {
 		return
 	}
 	if q.MaxBytes < 0 { // Kafka finds out where it reads, by an exception without a code
 		refuseRead(protocol.UnknownServerError, res)
 		return
 	}
-	if err := log.Read(&res.Records, plan.From, plan.Limit, int(q.MaxBytes), q.AtLeastOne); err != nil {
+	err := log.Read(&res.Records, plan.From, plan.Limit, int(q.MaxBytes), q.AtLeastOne)
+	if err == nil && committed && res.Records.Size > 0 {
+		res.Aborted, err = log.Aborted(res.Aborted, plan.From, plan.Limit, res.Records.Size)
+	}
+	if err != nil {
 		r.readFailed(err, res)
 	}
 }

@@ -42,6 +42,9 @@ type Log interface {
 	SeekTimestamp(ms, limit int64) (offset int64, ok bool, err error)
 	// MaxTimestamp returns the largest timestamp and the offset of its batch's last record; -1 and -1 in an empty log.
 	MaxTimestamp() (ms, offset int64)
+	// Aborted appends to dst the aborted transactions that may have a record from from on, in the next bytes of the log and below
+	// limit.
+	Aborted(dst []record.AbortedTxn, from, limit int64, bytes int) ([]record.AbortedTxn, error)
 	// Size is what the log takes in the directory.
 	Size() int64
 	// Sync returns when all below upTo is on the disk.

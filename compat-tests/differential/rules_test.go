@@ -29,6 +29,7 @@ var free = []struct {
 	{"InitProducerID.ProducerID", "given out in each cluster's own order", sameSign},
 	{"Produce.Topics[*].Partitions[*].LogAppendTime", "the time, or -1", sameSign},
 	{"ListOffsets.Topics[*].Partitions[*].Timestamp", "the broker's time in topics with LogAppendTime; compared by the batches", sameSign},
+	{"DescribeProducers.Topics[*].Partitions[*].ActiveProducers[*].LastTimestamp", "a marker has the broker's time", sameSign},
 	{"FindCoordinator.*Host", "an address", bothOrNeither},
 	{"FindCoordinator.*Port", "an address", sameSign},
 	{"JoinGroup.MemberID", "a random name", bothOrNeither},

@@ -30,7 +30,8 @@ type snapshot struct {
 type Log struct {
 	start, end, synced int64
 	entries            []entry
-	snapshots          []snapshot // by at
+	snapshots          []snapshot          // by at
+	aborted            []record.AbortedTxn // by LastOffset
 	// FailAppends makes the nth Append from now fail, 1 being the next; 0: none.
 	FailAppends int
 	// FailSync makes every Sync fail.
@@ -107,9 +108,14 @@ func (l *Log) batches(offset int64, fn func(b record.Batch) bool) error {
 	return nil
 }
 
-// Scan calls fn with the header of each batch from the one that holds from on.
+// Scan calls fn with the header of each batch from the one that holds from on, or the whole of a small control batch.
 func (l *Log) Scan(from int64, fn func(h record.Batch) bool) error {
-	return l.batches(from, func(b record.Batch) bool { return fn(b[:record.HeaderSize:record.HeaderSize]) })
+	return l.batches(from, func(b record.Batch) bool {
+		if b.Control() && len(b) <= record.MaxMarker {
+			return fn(b)
+		}
+		return fn(b[:record.HeaderSize:record.HeaderSize])
+	})
 }
 
 // TruncateTo removes all at and above offset, whole batches.
@@ -150,6 +156,7 @@ func (l *Log) truncate(offset int64) {
 	}
 	l.synced = min(l.synced, l.end)
 	l.dropSnapshots()
+	l.aborted = slices.DeleteFunc(slices.Clone(l.aborted), func(t record.AbortedTxn) bool { return t.LastOffset >= l.end })
 }
 
 func (l *Log) dropSnapshots() {
@@ -158,7 +165,7 @@ func (l *Log) dropSnapshots() {
 
 // Reset drops everything and starts again, empty, at start.
 func (l *Log) Reset(start int64) error {
-	l.start, l.end, l.synced, l.entries, l.snapshots = start, start, start, nil, nil
+	l.start, l.end, l.synced, l.entries, l.snapshots, l.aborted = start, start, start, nil, nil, nil
 	return nil
 }
 
@@ -170,6 +177,7 @@ func (l *Log) SetStart(offset int64) error {
 	l.start = max(l.start, offset)
 	l.synced = max(l.synced, l.start)
 	l.entries = slices.Clone(l.entries[l.from(l.start):])
+	l.aborted = slices.DeleteFunc(slices.Clone(l.aborted), func(t record.AbortedTxn) bool { return t.LastOffset < l.start })
 	return nil
 }
 
@@ -196,12 +204,48 @@ func (l *Log) Snapshot(max int64) (at int64, state []byte, ok bool, err error) {
 	return 0, nil, false, nil
 }
 
+// AddAborted adds a transaction to the index of those that were aborted, unless it is there.
+func (l *Log) AddAborted(t record.AbortedTxn) {
+	if t.LastOffset > l.AbortedThrough() {
+		l.aborted = append(l.aborted, t)
+	}
+}
+
+// AbortedThrough is the LastOffset of the newest aborted transaction, -1 where there is none.
+func (l *Log) AbortedThrough() int64 {
+	if n := len(l.aborted); n > 0 {
+		return l.aborted[n-1].LastOffset
+	}
+	return -1
+}
+
+// Aborted appends to dst the aborted transactions that may have a record from from on, in the next bytes of the log and below limit.
+func (l *Log) Aborted(dst []record.AbortedTxn, from, limit int64, bytes int) ([]record.AbortedTxn, error) {
+	upto := from
+	_ = l.batches(from, func(b record.Batch) bool {
+		upto = b.NextOffset()
+		bytes -= len(b)
+		return bytes > 0
+	})
+	for _, t := range l.aborted {
+		if t.LastOffset >= from && t.FirstOffset < min(upto, limit) {
+			dst = append(dst, t)
+		}
+	}
+	return dst, nil
+}
+
+// LoseAborted loses what the index has from the marker at offset on.
+func (l *Log) LoseAborted(offset int64) {
+	l.aborted = slices.DeleteFunc(slices.Clone(l.aborted), func(t record.AbortedTxn) bool { return t.LastOffset >= offset })
+}
+
 // DropSnapshots loses all snapshots: the state has to be rebuilt from the log alone.
 func (l *Log) DropSnapshots() { l.snapshots = nil }
 
 // Clone returns a copy that shares no memory that changes.
 func (l *Log) Clone() *Log {
 	c := *l
-	c.entries, c.snapshots = slices.Clone(l.entries), slices.Clone(l.snapshots)
+	c.entries, c.snapshots, c.aborted = slices.Clone(l.entries), slices.Clone(l.snapshots), slices.Clone(l.aborted)
 	return &c
 }

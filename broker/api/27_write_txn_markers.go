@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/broker/partition"
+	"weir/controller"
+	"weir/protocol"
+	"weir/protocol/record"
+)
+
+// WriteTxnMarkers (27), v1-2. Answered by the partition leader.
+//
+// Versions: 1 flexible · 2 transaction version (KIP-1228).
+// Needs: ALTER or CLUSTER_ACTION on Cluster.
+// Differs from Kafka: where one marker of a request has the producer id or epoch -1 none is written, in Kafka those before it are. A
+// partition in a log directory that is offline is KAFKA_STORAGE_ERROR, which the coordinator tries again as well,
+// instead of UNKNOWN_TOPIC_OR_PARTITION.
+
+// OffsetMarkers ends transactions in the group coordinator: it appends the markers of __consumer_offsets itself, in the order of its own
+// records.
+type OffsetMarkers interface {
+	// Complete ends a transaction in a partition of __consumer_offsets. It does not block. done is called once, from any goroutine, maybe before
+	// it returns, when the marker is committed, or with why it is not.
+	Complete(partition int32, m TxnMarker, done func(protocol.Code))
+}
+
+// TxnMarker is what ends a transaction.
+type TxnMarker struct {
+	ProducerID       int64
+	ProducerEpoch    int16
+	Commit           bool
+	CoordinatorEpoch int32
+	Version          int8 // transaction version
+}
+
+// markerWait is a marker whose outcome comes later, and its place in the response.
+type markerWait struct {
+	producer, topic, part int
+	done                  <-chan struct{}
+	code                  func() protocol.Code
+}
+
+func writeTxnMarkers(s *Server, c *Call, q *kmsg.WriteTxnMarkersRequest) (Response, error) {
+	resp := q.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
+	img := s.Image()
+	code := protocol.None
+	if !s.mayCluster(c.Session, Alter) && !s.mayCluster(c.Session, ClusterAction) {
+		code = protocol.ClusterAuthorizationFailed
+	} else if slices.ContainsFunc(q.Markers, func(m kmsg.WriteTxnMarkersRequestMarker) bool { return m.ProducerID == -1 || m.ProducerEpoch == -1 }) {
+		code = protocol.UnknownServerError // it is a bare exception there
+	}
+	places := markerPlaces{resp: resp, producers: map[int64]int{}, topics: map[markerTopic]int{}}
+	var waits []markerWait
+	for i := range q.Markers {
+		m := &q.Markers[i]
+		marker := TxnMarker{m.ProducerID, m.ProducerEpoch, m.Committed, m.CoordinatorEpoch, m.TransactionVersion}
+		for j := range m.Topics {
+			at, t := places.of(m.ProducerID, m.Topics[j].Topic)
+			rt := &resp.Markers[at].Topics[t]
+			topic := img.Topic(m.Topics[j].Topic)
+			for _, n := range m.Topics[j].Partitions {
+				w := markerWait{producer: at, topic: t, part: len(rt.Partitions)}
+				code := code
+				if code == protocol.None {
+					code = s.writeMarker(topic, n, marker, &w)
+				}
+				rt.Partitions = append(rt.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{Partition: n, ErrorCode: int16(code)})
+				if w.done != nil {
+					waits = append(waits, w)
+				}
+			}
+		}
+	}
+	if len(waits) == 0 {
+		return resp, nil
+	}
+	deadline := s.Now().Add(s.forwardTimeout())
+	return &Pending{Wait: func(ctx context.Context) (Response, error) {
+		awaitMarkers(ctx, s, resp, waits, deadline)
+		return resp, nil
+	}}, nil
+}
+
+// writeMarker appends a marker to one partition. Where its outcome comes later w says when.
+func (s *Server) writeMarker(topic *controller.Topic, n int32, m TxnMarker, w *markerWait) protocol.Code {
+	p := topic.Partition(n)
+	switch {
+	case p == nil || !slices.Contains(p.Replicas, s.NodeID):
+		return protocol.UnknownTopicOrPartition
+	case topic.Name == offsetsTopic:
+		return w.completeOffsets(s, n, m)
+	}
+	control := record.ControlAbort
+	if m.Commit {
+		control = record.ControlCommit
+	}
+	q := partition.AppendRequest{Version: 12, Acks: -1, Coordinator: true, TxnVersion: m.Version,
+		Records: record.Marker(control, m.ProducerID, m.ProducerEpoch, m.CoordinatorEpoch, s.Now().UnixMilli())}
+	var r partition.AppendResult
+	s.Replicas.Append(partition.ID{Topic: topic.ID, Partition: n}, &q, &r)
+	if r.Ack != nil {
+		w.done, w.code = r.Ack.Done(), r.Ack.Code
+	}
+	return r.Code
+}
+
+// completeOffsets has the group coordinator write the marker.
+func (w *markerWait) completeOffsets(s *Server, n int32, m TxnMarker) protocol.Code {
+	if s.OffsetMarkers == nil {
+		return protocol.NotLeaderOrFollower
+	}
+	done, code := make(chan struct{}), protocol.None
+	w.done, w.code = done, func() protocol.Code { return code }
+	s.OffsetMarkers.Complete(n, m, func(c protocol.Code) {
+		switch c {
+		case protocol.CoordinatorNotAvailable, protocol.CoordinatorLoadInProgress, protocol.NotCoordinator:
+			c = protocol.NotLeaderOrFollower // the transaction coordinator knows no others that it should try again
+		}
+		code = c
+		close(done)
+	})
+	return protocol.None
+}
+
+func awaitMarkers(ctx context.Context, s *Server, resp *kmsg.WriteTxnMarkersResponse, waits []markerWait, deadline time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(s.Now()))
+	defer cancel()
+	for _, w := range waits {
+		code := protocol.RequestTimedOut
+		select {
+		case <-w.done:
+			code = w.code()
+		default:
+			select {
+			case <-w.done:
+				code = w.code()
+			case <-ctx.Done():
+			}
+		}
+		resp.Markers[w.producer].Topics[w.topic].Partitions[w.part].ErrorCode = int16(code)
+	}
+}
+
+// markerPlaces finds or makes a topic's place in the response: Kafka has one for each producer, however many markers name it.
+type markerPlaces struct {
+	resp      *kmsg.WriteTxnMarkersResponse
+	producers map[int64]int
+	topics    map[markerTopic]int
+}
+
+type markerTopic struct {
+	producer int
+	topic    string
+}
+
+func (p *markerPlaces) of(producer int64, topic string) (i, j int) {
+	i, ok := p.producers[producer]
+	if !ok {
+		i = len(p.resp.Markers)
+		p.producers[producer] = i
+		p.resp.Markers = append(p.resp.Markers, kmsg.WriteTxnMarkersResponseMarker{ProducerID: producer})
+	}
+	m := &p.resp.Markers[i]
+	if j, ok = p.topics[markerTopic{i, topic}]; !ok {
+		j = len(m.Topics)
+		p.topics[markerTopic{i, topic}] = j
+		m.Topics = append(m.Topics, kmsg.WriteTxnMarkersResponseMarkerTopic{Topic: topic})
+	}
+	return i, j
+}
