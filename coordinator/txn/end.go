@@ -74,8 +74,8 @@ func (s *step) endFirst(to coordinator.Token, r *kmsg.EndTxnRequest, t *txn) {
 // endSecond ends a transaction of version 2: one with this epoch, or, if the epoch is that of the transaction before, says again how it
 // has ended.
 //
-// Differs from Kafka: 4.4 takes any transaction that has ended for that one. But one that was ended by version 1 has the epoch that its
-// producer goes on with, and a producer that it has fenced would be told that epoch too.
+// Kafka 4.4 takes any transaction that has ended for that one. But one that was ended by version 1 has the epoch that its producer goes on
+// with, and a producer that it has fenced would be told that epoch too: here the one before must have ended by version 2.
 func (s *step) endSecond(to coordinator.Token, r *kmsg.EndTxnRequest, t *txn) {
 	prepare, complete := outcome(r.Commit)
 	ended := t.state == completeCommit || t.state == completeAbort

@@ -17,11 +17,9 @@ const (
 	prepareAbort
 	completeCommit
 	completeAbort
-	// Kafka knows two more. They are never written; clients may filter by their names.
-	dead
-	prepareEpochFence
 )
 
+// stateNames has two more, which are never written: clients may filter by them.
 var stateNames = [...]string{"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead", "PrepareEpochFence"}
 
 func (s state) String() string { return stateNames[s] }
