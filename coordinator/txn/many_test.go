@@ -13,7 +13,9 @@ import (
 // than it may be, when thousands of transactions time out, go on after a load, and are forgotten; and that none is left out.
 func TestManyAtOnce(t *testing.T) {
 	const n = 3000
-	h := newHarness(t, testConfig())
+	cfg := testConfig()
+	cfg.ExpirationMs = 100_000
+	h := newHarness(t, cfg)
 	h.every, h.block, h.md = 0, 1_000_000, testMetadata{"t": {1, 1, 1, 2}}
 	h.do(func(m *Machine) coordinator.Effects { return m.MetadataChanged(h.now, h.md) })
 	for i := range n {
