@@ -386,7 +386,7 @@ func (c *conn) write(q *queued) error {
 
 // encode makes the frame of a kmsg response.
 func (q *queued) encode(r kmsg.Response) {
-	q.pooled = buffer.Get(1)
+	q.pooled = buffer.Get(max(1, q.taken/2)) // half of what an answer takes is its encoded form, or so: one that grows is copied often
 	dst := append(q.pooled.B[:0], 0, 0, 0, 0)
 	dst = protocol.AppendResponseHeader(dst, q.key, r.GetVersion(), q.correlation)
 	dst = r.AppendTo(dst)

@@ -150,6 +150,7 @@ func TestHostileAnswers(t *testing.T) {
 				b := newChild(t)
 				w := b.witness(t)
 				b.createWide(t)
+				b.createGroups(t)
 				before, _ := b.rss(t)
 				answer := b.send(t, bytes)
 				_, peak := b.rss(t)

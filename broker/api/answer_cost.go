@@ -111,3 +111,50 @@ var maxSettings = sync.OnceValue(func() map[int8]int {
 		controller.BrokerLoggerConfig:  64,
 	}
 })
+
+// What each costs, or so, beside strings and bytes. What is encoded is counted three times, for a buffer that grows is copied.
+const (
+	describedCost = 600 // a group
+	offsetCost    = 200
+	memberCost    = 600
+	producerCost  = 300
+)
+
+func weighOffsets(response any) int {
+	n := describedCost
+	for _, t := range response.(*kmsg.OffsetFetchResponseGroup).Topics {
+		n += topicCost + offsetCost*len(t.Partitions)
+		for i := range t.Partitions {
+			n += 3 * len(*t.Partitions[i].Metadata)
+		}
+	}
+	return n
+}
+
+func weighGroup(response any) int {
+	n := describedCost
+	for i := range response.(*kmsg.DescribeGroupsResponseGroup).Members {
+		m := &response.(*kmsg.DescribeGroupsResponseGroup).Members[i]
+		n += memberCost + 3*(len(m.ProtocolMetadata)+len(m.MemberAssignment)) // they are the group's own, and encoded
+	}
+	return n
+}
+
+func weighConsumerGroup(response any) int {
+	n := describedCost
+	topics := func(all []kmsg.AssignmentTopicPartition) {
+		for i := range all {
+			n += topicCost + 20*len(all[i].Partitions)
+		}
+	}
+	for i := range response.(*kmsg.ConsumerGroupDescribeResponseGroup).Members {
+		m := &response.(*kmsg.ConsumerGroupDescribeResponseGroup).Members[i]
+		n += memberCost
+		for _, t := range m.SubscribedTopics {
+			n += 4*len(t) + 16
+		}
+		topics(m.Assignment.TopicPartitions)
+		topics(m.TargetAssignment.TopicPartitions)
+	}
+	return n
+}
