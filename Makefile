@@ -21,7 +21,7 @@ help:
 	@echo 'make bench    the figures of docs/benchmarks.md, beside Kafka (Java, Maven; an hour)'
 	@echo 'make image    a container image from scratch (Docker)'
 	@echo 'make fuzz     each fuzz target for FUZZTIME=$(FUZZTIME)'
-	@echo 'make lint     gofmt, vet, staticcheck and the rules of the house'
+	@echo 'make lint     gofmt, vet (for macOS too), staticcheck and the rules of the house'
 
 build:
 	@mkdir -p bin
@@ -72,7 +72,7 @@ fuzz:
 lint:
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
 	[ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted" >&2; exit 1; }
-	@set -ex; for module in $(MODULES); do (cd $$module; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...); done
+	@set -ex; for module in $(MODULES); do (cd $$module; $(GO) vet ./...; GOOS=darwin $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...); done
 	$(GO) test -count=1 ./internal/lint
 
 clean:

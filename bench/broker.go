@@ -78,7 +78,7 @@ func (b *broker) start() error {
 	if err != nil {
 		return err
 	}
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	b.cmd.SysProcAttr = diesWithParent
 	if err := b.cmd.Start(); err != nil {
 		return err
 	}

@@ -6,11 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/broker/api"
 	"weir/protocol"
 )
 
-// errMemory closes a connection whose frame found no memory in time.
-var errMemory = errors.New("too many bytes of requests in flight")
+// errMemory closes a connection whose frame, or answer, found no memory in time.
+var errMemory = errors.New("too many bytes of requests and answers in flight")
 
 // memory bounds the bytes that all connections together hold for frames that are larger than freeBytes, and for what requests
 // decode to.
@@ -22,14 +23,21 @@ var errMemory = errors.New("too many bytes of requests in flight")
 // What a request decodes to can be many times its frame, and has a bound of its own (decoded), for who holds some of it waits for
 // nobody's bytes and will soon give it back: so a request that waits for it with its frame in memory cannot wait for itself.
 //
+// What handlers make answers of, and encoded answers until they are written, have a bound of their own too (answers). What may be many
+// times its request is taken before the work, and waits; what is there already is taken without waiting, below 0 if need be.
+//
+// Somebody who waits for a part of total or of answers need not wait for a client that does nothing: see stalled.go.
+//
 // What is queued behind responses that are not ready has a bound as well (queued). Beyond it each connection has one request in the
 // works, and its further ones are not read.
 type memory struct {
-	queued                atomic.Int64 // what is left of it; below 0 where it was passed
-	mu                    sync.Mutex
-	total, ahead, decoded int64 // what is left of each
-	waiting               int
-	freed                 chan struct{}
+	queued                         atomic.Int64 // what is left of it; below 0 where it was passed
+	mu                             sync.Mutex
+	total, ahead, decoded, answers int64 // what is left of each
+	waiting                        int
+	freed                          chan struct{}
+	forTotal, forAnswers           int    // how many wait for each
+	short                          func() // is called when somebody begins to wait, or answers are below 0. It must not block
 }
 
 const (
@@ -40,11 +48,12 @@ const (
 	newcomerBytes = 4 << 20 // of aheadBytes: what clients get that have not yet sent a frame of such a size
 	decodedBytes  = 4 * protocol.MaxDecoded
 	queuedBytes   = 8 << 20
+	answerBytes   = 2 * api.MaxAnswer
 	waitForMemory = 10 * time.Second
 )
 
 func newMemory(total int64) *memory {
-	m := &memory{total: total, ahead: aheadBytes, decoded: decodedBytes, freed: make(chan struct{})}
+	m := &memory{total: total, ahead: aheadBytes, decoded: decodedBytes, answers: answerBytes, short: func() {}, freed: make(chan struct{})}
 	m.queued.Store(queuedBytes)
 	return m
 }
@@ -73,14 +82,53 @@ func (m *memory) arrived(n int) {
 }
 
 // take takes n bytes of the total, waiting for them if it must.
-func (m *memory) take(n int, closed <-chan struct{}) error { return m.wait(&m.total, n, closed) }
+func (m *memory) take(n int, closed <-chan struct{}) error {
+	return m.wait(&m.total, &m.forTotal, n, closed)
+}
 
 // takeDecoded takes n bytes of what requests may decode to.
 func (m *memory) takeDecoded(n int, closed <-chan struct{}) error {
-	return m.wait(&m.decoded, n, closed)
+	return m.wait(&m.decoded, new(int), n, closed)
 }
 
-func (m *memory) wait(left *int64, n int, closed <-chan struct{}) error {
+// takeAnswer takes n bytes for an answer.
+func (m *memory) takeAnswer(n int, closed <-chan struct{}) error {
+	return m.wait(&m.answers, &m.forAnswers, n, closed)
+}
+
+// forceAnswer takes n bytes for an answer that is there already; a negative n gives back.
+func (m *memory) forceAnswer(n int) {
+	if n <= 0 {
+		m.wake(&m.answers, -n)
+		return
+	}
+	m.mu.Lock()
+	m.answers -= int64(n)
+	short := m.answers < 0
+	m.mu.Unlock()
+	if short {
+		m.short()
+	}
+}
+
+// tight says whether each connection is to have no more than one request in the works.
+func (m *memory) tight() bool {
+	if m.queued.Load() <= 0 {
+		return true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.answers <= 0
+}
+
+// shortOf says of what there is not enough.
+func (m *memory) shortOf() (total, answers bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.forTotal > 0, m.forAnswers > 0 || m.answers < 0
+}
+
+func (m *memory) wait(left *int64, who *int, n int, closed <-chan struct{}) error {
 	var timeout <-chan time.Time
 	for {
 		m.mu.Lock()
@@ -91,11 +139,20 @@ func (m *memory) wait(left *int64, n int, closed <-chan struct{}) error {
 		}
 		m.waiting++
 		freed := m.freed
+		if timeout == nil {
+			*who++
+		}
 		m.mu.Unlock()
 		if timeout == nil {
 			t := time.NewTimer(waitForMemory)
 			defer t.Stop()
 			timeout = t.C
+			defer func() {
+				m.mu.Lock()
+				*who--
+				m.mu.Unlock()
+			}()
+			m.short()
 		}
 		select {
 		case <-freed:

@@ -39,13 +39,15 @@ type conn struct {
 	cancel  context.CancelFunc
 	usedMs  atomic.Int64 // when something was last read or written
 	decoded int          // what the current request decodes to
+	answers int          // what is taken for its answer
 
 	mu          sync.Mutex
 	room        sync.Cond // the queue has become shorter
 	queue       []queued
 	queuedBytes int
 	writing     bool // the writer goroutine exists: it alone writes
-	watching    bool // the reader waits for room, and meanwhile for the client's end; a read deadline wakes it
+	watching    bool // the reader waits for the queue, and meanwhile for the client's end; a read deadline wakes it
+	ended       bool // it waits for the queue's end, not for room
 	failed      bool
 }
 
@@ -57,6 +59,8 @@ type queued struct {
 	encoded      []byte         // instead of resp
 	pooled       *buffer.Buffer // what encoded is in, unless that became longer
 	held         int            // bytes that it holds, or so
+	taken        int            // of them, from the memory for answers
+	mem          *memory        // where to
 }
 
 // serve reads and answers until the connection ends. It returns when the reader and the writer are done.
@@ -72,18 +76,31 @@ func (c *conn) serve() {
 			return
 		}
 		frame, err := c.in.next()
-		if err != nil {
-			c.fail(err)
-			return
+		if err == nil {
+			c.touch()
+			err = c.request(frame)
+			c.in.release()
 		}
-		c.touch()
-		err = c.request(frame)
-		c.in.release()
 		if err != nil {
 			c.fail(err)
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, protocol.ErrMalformed) {
+				c.drain()
+			}
 			return
 		}
 	}
+}
+
+// drain lets the requests that came before the end be answered: a client that will send no more, or sends nonsense, may still read. Kafka,
+// which takes a request only when the one before it is answered, sees the end only then. So a client that has closed altogether, which
+// looks the same, is noticed when it is written to, or when the kernel finds that nobody is there (keep-alive).
+func (c *conn) drain() {
+	c.in.stop()
+	c.giveRequest()
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.await()
 }
 
 // stop closes the connection, lets the writer end, and gives everything back.
@@ -102,7 +119,7 @@ func (c *conn) stop() {
 	c.queue, c.queuedBytes = nil, 0
 	c.mu.Unlock()
 	c.in.stop()
-	c.giveDecoded()
+	c.giveRequest()
 }
 
 // fail notes why the connection ends: nothing for an orderly end, one line for anything that the client did wrong.
@@ -129,7 +146,7 @@ func (c *conn) request(frame []byte) error {
 	if row == nil || !row.Served(c.session.OnController) {
 		return fmt.Errorf("%w: api key %d is not served here", protocol.ErrMalformed, h.Key)
 	}
-	call := api.Call{Header: h, Session: &c.session, Received: c.srv.now()}
+	call := api.Call{Header: h, Session: &c.session, Received: c.srv.now(), Room: (*answering)(c)}
 	if row.Accepts(h.Version) {
 		call.Body = protocol.NewRequest(h)
 		if err := protocol.Decode(call.Body, body, c); err != nil {
@@ -140,13 +157,20 @@ func (c *conn) request(frame []byte) error {
 	} else {
 		return fmt.Errorf("%w: %s v%d is not supported", protocol.ErrMalformed, row.API.Name, h.Version)
 	}
+	if c.decoded > freeBytes { // most answers are as long as their requests
+		if err := call.Room.Reserve(c.decoded); err != nil {
+			return err
+		}
+	}
 	resp, err := row.Handle(c.srv.api, &call)
 	if err != nil {
 		return err
 	}
-	q := queued{key: h.Key, version: h.Version, correlation: h.CorrelationID, resp: resp}
+	q := queued{key: h.Key, version: h.Version, correlation: h.CorrelationID, resp: resp, mem: c.srv.mem, taken: c.answers}
+	c.answers = 0
 	switch r := resp.(type) {
 	case nil:
+		q.release()
 		c.giveDecoded()
 		return nil
 	case *api.Pending:
@@ -155,6 +179,7 @@ func (c *conn) request(frame []byte) error {
 		q.encode(r)
 		q.held = queuedCost + len(q.encoded)
 	case api.Streamed:
+		q.take(r.Held())
 		q.held = queuedCost + r.Held()
 	}
 	c.giveDecoded()
@@ -172,12 +197,33 @@ func (c *conn) Reserve(bytes int) error {
 	return nil
 }
 
+// answering is the connection as an api.Room.
+type answering conn
+
+// Reserve implements api.Room.
+func (a *answering) Reserve(bytes int) error {
+	if err := a.srv.mem.takeAnswer(bytes, a.ctx.Done()); err != nil {
+		return err
+	}
+	a.answers += bytes
+	return nil
+}
+
 // giveDecoded gives back what Reserve took.
 func (c *conn) giveDecoded() {
 	if c.decoded > freeBytes {
 		c.srv.mem.giveDecoded(c.decoded)
 	}
 	c.decoded = 0
+}
+
+// giveRequest gives back what a request took that is not answered.
+func (c *conn) giveRequest() {
+	c.giveDecoded()
+	if c.answers > 0 {
+		c.srv.mem.forceAnswer(-c.answers)
+		c.answers = 0
+	}
 }
 
 // answer writes a response, or queues it behind others.
@@ -208,19 +254,22 @@ func (c *conn) hold(n int) {
 	c.srv.mem.queued.Add(-int64(n))
 }
 
-// admit waits until the connection may have another request in the works. It is false when there will be no other. Nobody reads
-// meanwhile, so it watches for the client's end: a client that has gone must not keep its requests waiting.
-func (c *conn) admit() bool {
+// admit waits until the connection may have another request in the works. It is false when there will be no other.
+func (c *conn) admit() bool { return c.await() }
+
+// await waits until the queue is as wanted, and is false when the connection is no more. Nobody reads meanwhile, so it watches for the
+// client's end: a client that has gone must not keep its requests waiting.
+func (c *conn) await() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for blind := false; c.full() && !c.failed; {
+	for blind := false; c.behind() && !c.failed; {
 		if blind {
 			c.room.Wait()
 			continue
 		}
 		c.watching = true
 		c.mu.Unlock()
-		err := c.in.watch()
+		err := c.in.watch(c.ended)
 		c.mu.Lock()
 		c.watching = false
 		c.nc.SetReadDeadline(time.Time{})
@@ -233,10 +282,18 @@ func (c *conn) admit() bool {
 	return !c.failed
 }
 
+// behind says whether the reader has to wait for the writer.
+func (c *conn) behind() bool {
+	if c.ended {
+		return c.writing
+	}
+	return c.full()
+}
+
 // moved wakes the reader that waits for the queue. The lock is held.
 func (c *conn) moved() {
 	c.room.Broadcast()
-	if c.watching && (!c.full() || c.failed) {
+	if c.watching && (!c.behind() || c.failed) {
 		c.nc.SetReadDeadline(time.Unix(1, 0)) // the past
 	}
 }
@@ -244,14 +301,16 @@ func (c *conn) moved() {
 // full says whether to leave further requests to the kernel. Where all connections together have queued too much, each still has
 // one in the works, as in Kafka, where it is never more.
 func (c *conn) full() bool {
-	return len(c.queue) >= maxQueued || c.queuedBytes >= maxQueuedBytes || c.writing && c.srv.mem.queued.Load() <= 0
+	return len(c.queue) >= maxQueued || c.queuedBytes >= maxQueuedBytes || c.writing && c.srv.mem.tight()
 }
 
 // writer writes what is queued, in order, waiting for what is not ready, and ends when nothing is left.
 func (c *conn) writer() {
+	var q queued
 	defer func() {
 		p := recover()
 		if p != nil {
+			q.release()
 			c.srv.log.Error("panic while answering a request; the connection is closed", "remote", c.session.RemoteHost, "panic", p, "stack", string(debug.Stack()))
 			c.nc.Close()
 			c.mu.Lock()
@@ -268,7 +327,7 @@ func (c *conn) writer() {
 			c.mu.Unlock()
 			return
 		}
-		q := c.queue[0]
+		q = c.queue[0]
 		c.queue[0] = queued{}
 		c.queue = c.queue[1:]
 		if len(c.queue) == 0 {
@@ -286,6 +345,7 @@ func (c *conn) writer() {
 			err = c.write(&q)
 		}
 		if err != nil {
+			q.release()
 			c.fail(err)
 			c.nc.Close() // the reader ends, and stop with it
 			c.mu.Lock()
@@ -302,6 +362,8 @@ func (c *conn) write(q *queued) error {
 	defer q.release()
 	switch r := q.resp.(type) {
 	case api.Streamed:
+		q.take(r.Held())
+		c.out.flow.holding.Store(q.taken > 0)
 		if err := r.Stream(q.correlation, &c.out); err != nil {
 			return err
 		}
@@ -312,25 +374,42 @@ func (c *conn) write(q *queued) error {
 		if q.encoded == nil {
 			q.encode(q.resp.(kmsg.Response))
 		}
+		c.out.flow.holding.Store(q.taken > 0)
 		if err := c.out.bytes(q.encoded); err != nil {
 			return err
 		}
 	}
+	c.out.flow.holding.Store(false)
 	c.touch()
 	return nil
 }
 
 // encode makes the frame of a kmsg response.
 func (q *queued) encode(r kmsg.Response) {
-	q.pooled = buffer.Get(1)
+	q.pooled = buffer.Get(max(1, q.taken/2)) // half of what an answer takes is its encoded form, or so: one that grows is copied often
 	dst := append(q.pooled.B[:0], 0, 0, 0, 0)
 	dst = protocol.AppendResponseHeader(dst, q.key, r.GetVersion(), q.correlation)
 	dst = r.AppendTo(dst)
 	binary.BigEndian.PutUint32(dst, uint32(len(dst)-4))
 	q.encoded, q.resp = dst, nil
+	q.take(len(dst))
+}
+
+// take makes n bytes what is taken for the answer, if they are more than nothing.
+func (q *queued) take(n int) {
+	if n <= freeBytes {
+		n = 0
+	}
+	if n != q.taken {
+		q.mem.forceAnswer(n - q.taken)
+		q.taken = n
+	}
 }
 
 func (q *queued) release() {
+	if q.taken > 0 {
+		q.take(0)
+	}
 	q.pooled.Put()
 	q.pooled, q.encoded = nil, nil
 	if r, ok := q.resp.(api.Streamed); ok {

@@ -72,6 +72,7 @@ func serveOn(t *testing.T, l net.Listener, rows map[int16]api.Handler) *served {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &server{api: &api.Server{}, log: slog.New(slog.DiscardHandler), now: time.Now, mem: newMemory(64 << 20), maxFrame: 8 << 20, quotas: newQuotas(limitsOf(&config.Layers{}, nil), time.Now), ctx: ctx, cancel: cancel,
 		conns: map[*conn]struct{}{}, rows: make([]*api.Entry, 100)}
+	s.mem.short = s.shortage
 	for key, h := range rows {
 		a, _ := protocol.Lookup(key)
 		s.rows[key] = &api.Entry{Row: api.Row{Key: key, Handle: h}, API: a}

@@ -26,6 +26,8 @@ type frames struct {
 	taken int            // of mem's total
 	hint  int            // what the last frame needed
 
+	flow flow
+
 	try func(fd uintptr) bool // tryFirst
 	err error                 // what it met
 }
@@ -81,26 +83,32 @@ func (f *frames) stop() {
 }
 
 // watch waits until the client is gone, which is an error, or the transport's read deadline has come. It is nil where that cannot be
-// told: without a descriptor the end is seen only when all that comes before it is read, and no more than freeBytes is.
-func (f *frames) watch() error {
+// told: without a descriptor the end is seen only when all that comes before it is read, no more than freeBytes is, and a client that
+// has ended may still be there.
+func (f *frames) watch(ended bool) error {
 	if f.raw != nil {
 		if err := f.raw.Read(hungUp); err != nil {
 			return err
 		}
-		return io.EOF
+		return io.ErrClosedPipe
 	}
-	for f.w-f.r < freeBytes {
+	for !ended && f.w-f.r < freeBytes {
+		var err error
 		switch {
 		case f.buf == nil:
-			if err := f.first(); err != nil {
-				return err
-			}
-			continue
+			err = f.first()
 		case f.w == len(f.buf.B):
 			f.fit(min(2*(f.w-f.r), freeBytes))
+			fallthrough
+		default:
+			var n int
+			n, err = f.from.Read(f.buf.B[f.w:])
+			f.w += n
 		}
-		n, err := f.from.Read(f.buf.B[f.w:])
-		if f.w += n; err != nil {
+		if err == io.EOF { // what comes before it is to be answered, and it is met again
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -128,7 +136,7 @@ func (f *frames) fill(n int) error {
 		}
 		var m int
 		for m == 0 && err == nil {
-			m, err = f.from.Read(f.buf.B[f.w:end])
+			m, err = f.read(f.buf.B[f.w:end])
 		}
 		if ahead > 0 && (err != nil || f.w+m-f.r >= n) {
 			f.mem.arrived(ahead)
@@ -136,7 +144,7 @@ func (f *frames) fill(n int) error {
 		}
 		f.w += m
 		for ahead > 0 && err == nil && f.w-f.r < n { // the buffer is large enough: no need to look for room again
-			m, err = f.from.Read(f.buf.B[f.w:end])
+			m, err = f.read(f.buf.B[f.w:end])
 			f.w += m
 		}
 		if ahead > 0 {
@@ -147,6 +155,15 @@ func (f *frames) fill(n int) error {
 		}
 	}
 	return nil
+}
+
+// read waits for bytes of the current frame.
+func (f *frames) read(b []byte) (int, error) {
+	f.flow.holding.Store(f.taken > 0)
+	n, err := f.from.Read(b)
+	f.flow.holding.Store(false)
+	f.flow.passed.Add(int64(n))
+	return n, err
 }
 
 // first waits for the first bytes of a frame and takes a buffer when they are there.

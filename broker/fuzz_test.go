@@ -143,7 +143,8 @@ func FuzzServer(f *testing.F) {
 	f.Add(true, framed)
 	l := newMemListener()
 	_, log := startBroker(f, func(string, string) (net.Listener, error) { return l, nil },
-		"listeners=PLAINTEXT://127.0.0.1:9092", "socket.request.max.bytes=1048576")
+		"listeners=PLAINTEXT://127.0.0.1:9092", "socket.request.max.bytes=1048576",
+		"connections.max.idle.ms=2000") // what waits is answered first, and may wait for ever
 	f.Fuzz(func(t *testing.T, framed bool, input []byte) {
 		if framed {
 			input = frames(input)

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"weir/broker/api"
 )
 
@@ -45,6 +47,57 @@ func (p *parked) fill(nc net.Conn) {
 	}
 }
 
+// goesNow closes a client's end so that the other side hears that nobody is there.
+func goesNow(nc net.Conn) {
+	nc.(*net.TCPConn).SetLinger(0)
+	nc.Close()
+}
+
+// TestHalfClosed: who says that it will send no more, or sends nonsense, still gets the answers to what it sent before, and then the
+// connection ends. Kafka 4.4.0 does so: a long poll, and a Produce behind one, are answered in their time.
+func TestHalfClosed(t *testing.T) {
+	for name, tail := range map[string][]byte{"nothing": nil, "half a frame": {0, 0, 1, 0, 7}, "nonsense": {0xff, 0xff, 0xff, 0xff}, "an unknown key": frame(kmsg.NewPtrMetadataRequest(), 9)} {
+		run := func(t *testing.T, s *served, nc net.Conn, p *parked, end func()) {
+			go func() {
+				nc.Write(append(append(frame(handshake("x"), 0), frame(handshake("x"), 1)...), tail...))
+				end()
+			}()
+			<-p.taken
+			<-p.taken
+			for i := range int32(2) {
+				select {
+				case p.tokens <- struct{}{}:
+				case <-p.gone:
+					t.Fatal("the requests are given up")
+				}
+				if id, _ := readFrame(t, nc); id != i {
+					t.Fatalf("answer %d came in place of %d", id, i)
+				}
+			}
+			if n, err := nc.Read(make([]byte, 1)); n > 0 || isTimeout(err) {
+				t.Fatalf("the connection does not end: %d, %v", n, err)
+			}
+		}
+		t.Run("tcp, then "+name, func(t *testing.T) {
+			p := newParked()
+			s := serveRows(t, map[int16]api.Handler{17: p.handle})
+			nc := s.dial(t)
+			nc.SetDeadline(time.Now().Add(20 * time.Second))
+			run(t, s, nc, p, func() { nc.(*net.TCPConn).CloseWrite() })
+		})
+		if name == "nothing" || name == "half a frame" {
+			continue // a pipe has no half
+		}
+		t.Run("in memory, then "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newParked()
+				s, nc := servePipe(t, map[int16]api.Handler{17: p.handle})
+				run(t, s, nc, p, func() {})
+			})
+		})
+	}
+}
+
 // left is how many connections the server has.
 func (s *served) left() int {
 	s.mu.Lock()
@@ -59,7 +112,7 @@ func TestGoneWhileFull(t *testing.T) {
 		s := serveRows(t, map[int16]api.Handler{17: p.handle})
 		nc := s.dial(t)
 		p.fill(nc)
-		nc.Close()
+		goesNow(nc)
 		select {
 		case <-p.gone:
 		case <-time.After(20 * time.Second):
@@ -76,7 +129,12 @@ func TestGoneWhileFull(t *testing.T) {
 				t.Fatal("a client that is there was not waited for")
 			}
 			nc.Close()
-			synctest.Wait() // no time passes
+			synctest.Wait()
+			if s.left() != 1 {
+				t.Fatal("a client that may still read was not waited for")
+			}
+			p.tokens <- struct{}{} // it is written to
+			synctest.Wait()        // no time passes
 			if s.left() != 0 {
 				t.Fatal("a client that is gone was not noticed")
 			}
@@ -109,11 +167,11 @@ func TestRoomWhileFull(t *testing.T) {
 			run(t, p, nc)
 		})
 	})
-	t.Run("all connections have too much", func(t *testing.T) {
+	tooMuch := func(t *testing.T, take func(m *memory)) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newParked()
 			s, nc := servePipe(t, map[int16]api.Handler{17: p.handle})
-			s.mem.queued.Store(0)
+			take(s.mem)
 			go nc.Write(append(frame(handshake("x"), 0), frame(handshake("x"), 1)...))
 			for i := range int32(2) {
 				synctest.Wait()
@@ -127,5 +185,7 @@ func TestRoomWhileFull(t *testing.T) {
 				}
 			}
 		})
-	})
+	}
+	t.Run("all connections have queued too much", func(t *testing.T) { tooMuch(t, func(m *memory) { m.queued.Store(0) }) })
+	t.Run("all connections have too large answers", func(t *testing.T) { tooMuch(t, func(m *memory) { m.forceAnswer(answerBytes) }) })
 }

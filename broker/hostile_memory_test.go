@@ -29,7 +29,7 @@ func TestHostileChild(t *testing.T) {
 	if os.Getenv(hostileChild) == "" {
 		t.Skip("it is the child of TestHostileMemory")
 	}
-	b, _ := startBroker(t, nil)
+	b, _ := startBroker(t, nil, "group.initial.rebalance.delay.ms=0")
 	fmt.Printf("\nserving %s\n", b.Addr())
 	io.Copy(io.Discard, os.Stdin)
 }

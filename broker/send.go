@@ -15,12 +15,23 @@ type sender struct {
 	conn net.Conn
 	raw  syscall.RawConn // nil: the transport has no descriptor, TLS for example
 	vec  [][]byte
+	flow flow
 }
+
+// pieceBytes is how much is written at once of what is written from memory: what a client that reads slowly can be seen to take.
+const pieceBytes = 64 << 10
 
 // bytes writes one run.
 func (s *sender) bytes(b []byte) error {
-	_, err := s.conn.Write(b)
-	return err
+	for len(b) > 0 {
+		n, err := s.conn.Write(b[:min(len(b), pieceBytes)])
+		s.flow.passed.Add(int64(n))
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // Bytes adds a run to what flush writes.
@@ -41,11 +52,14 @@ func (s *sender) flush(more bool) error {
 		s.vec = s.vec[:0]
 	}()
 	if s.raw != nil {
-		return sendVec(s.raw, vec, more)
+		return sendVec(s.raw, vec, more, &s.flow)
 	}
-	nb := net.Buffers(vec)
-	_, err := nb.WriteTo(s.conn)
-	return err
+	for _, b := range vec {
+		if err := s.bytes(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Data queues or sends the pieces of d.
@@ -65,7 +79,7 @@ func (s *sender) Data(d *record.Data) error {
 		if err := s.flush(true); err != nil {
 			return err
 		}
-		if err := sendFile(s.raw, p); err != nil {
+		if err := sendFile(s.raw, p, &s.flow); err != nil {
 			return err
 		}
 	}

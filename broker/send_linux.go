@@ -16,7 +16,7 @@ const rawSends = true
 
 // sendVec writes all of bufs with one system call where the socket takes it. more says that further bytes of the same response
 // follow at once, so that the kernel does not send a small segment for them.
-func sendVec(raw syscall.RawConn, bufs [][]byte, more bool) error {
+func sendVec(raw syscall.RawConn, bufs [][]byte, more bool, f *flow) error {
 	flags := unix.MSG_NOSIGNAL
 	if more {
 		flags |= unix.MSG_MORE
@@ -35,6 +35,7 @@ func sendVec(raw syscall.RawConn, bufs [][]byte, more bool) error {
 				serr = err
 				return true
 			}
+			f.passed.Add(int64(n))
 			bufs = consume(bufs, n)
 		}
 		return true
@@ -61,7 +62,7 @@ func consume(bufs [][]byte, n int) [][]byte {
 }
 
 // sendFile has the kernel send a piece of a segment from the page cache.
-func sendFile(raw syscall.RawConn, p *record.Piece) error {
+func sendFile(raw syscall.RawConn, p *record.Piece, f *flow) error {
 	pos, left := p.Pos, p.N
 	var serr error
 	err := raw.Write(func(fd uintptr) bool {
@@ -80,6 +81,7 @@ func sendFile(raw syscall.RawConn, p *record.Piece) error {
 				serr = err
 				return true
 			}
+			f.passed.Add(int64(n))
 			left -= n
 		}
 		return true

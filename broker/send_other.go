@@ -14,5 +14,5 @@ const rawSends = false
 
 var errNoRaw = errors.New("no raw sends on this system")
 
-func sendVec(syscall.RawConn, [][]byte, bool) error { return errNoRaw }
-func sendFile(syscall.RawConn, *record.Piece) error { return errNoRaw }
+func sendVec(syscall.RawConn, [][]byte, bool, *flow) error { return errNoRaw }
+func sendFile(syscall.RawConn, *record.Piece, *flow) error { return errNoRaw }

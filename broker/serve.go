@@ -39,6 +39,7 @@ func (b *Broker) serve() {
 		quotas: q, names: names, idle: time.Duration(b.static.Int64("connections.max.idle.ms")) * time.Millisecond,
 		ctx: ctx, cancel: cancel, conns: map[*conn]struct{}{},
 	}
+	s.mem.short = s.shortage
 	b.server = s
 	b.node.Subscribe(s.reconfigure)
 	s.wg.Add(1 + len(b.listeners))

@@ -26,10 +26,11 @@ type server struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 
-	mu     sync.Mutex
-	conns  map[*conn]struct{}
-	closed bool
-	wg     sync.WaitGroup
+	mu             sync.Mutex
+	conns          map[*conn]struct{}
+	closed         bool
+	watchingStalls bool
+	wg             sync.WaitGroup
 }
 
 // listener is one of the sockets that the broker listens on.

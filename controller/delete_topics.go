@@ -10,6 +10,8 @@ import (
 func (c *Controller) deleteTopics(in Input, q *kmsg.DeleteTopicsRequest) (kmsg.Response, []Record) {
 	r := q.ResponseKind().(*kmsg.DeleteTopicsResponse)
 	d := topicDeletion{in: in, names: map[string]int{}, ids: map[protocol.UUID]int{}, wanted: map[protocol.UUID]int{}}
+	n := len(q.TopicNames) + len(q.Topics) // growing costs as much again
+	d.ask, r.Topics = make([]deletionOf, 0, n), make([]kmsg.DeleteTopicsResponseTopic, 0, n)
 	for _, name := range q.TopicNames {
 		d.ask = append(d.ask, deletionOf{name: &name})
 	}
@@ -17,13 +19,13 @@ func (c *Controller) deleteTopics(in Input, q *kmsg.DeleteTopicsRequest) (kmsg.R
 		d.ask = append(d.ask, deletionOf{q.Topics[i].Topic, q.Topics[i].TopicID})
 	}
 	d.count()
-	answered := map[deletionKey]bool{}
+	answered := make(map[deletionKey]struct{}, n)
 	for _, a := range d.ask {
 		key := a.key()
-		if answered[key] {
+		if _, ok := answered[key]; ok {
 			continue
 		}
-		answered[key] = true
+		answered[key] = struct{}{}
 		t := kmsg.NewDeleteTopicsResponseTopic()
 		topic, o := d.decide(a)
 		if !c.cfg.DeleteTopics {

@@ -23,6 +23,9 @@ func metadata(s *Server, c *Call, q *kmsg.MetadataRequest) (Response, error) {
 		return metadataError(q, code), nil
 	}
 	w := newMetadataWork(s, c, q)
+	if err := c.reserve(w.cost()); err != nil {
+		return nil, err
+	}
 	if len(w.create) == 0 {
 		return w.response(), nil
 	}

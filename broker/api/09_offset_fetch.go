@@ -14,7 +14,7 @@ import (
 // Versions: 2 null for all topics, an error for the whole · 5 leader epochs · 6 flexible · 7 require stable (KIP-447) · 8 many groups · 9
 // consumer groups (KIP-848) · 10 topic ids (KIP-848).
 // Needs: DESCRIBE on Group, DESCRIBE on each Topic.
-// Differs from Kafka: nothing known.
+// Differs from Kafka: groups that do not fit into one answer are answered INVALID_REQUEST.
 
 func offsetFetch(s *Server, c *Call, q *kmsg.OffsetFetchRequest) (Response, error) {
 	groups := q.Groups
@@ -22,7 +22,10 @@ func offsetFetch(s *Server, c *Call, q *kmsg.OffsetFetchRequest) (Response, erro
 		groups = []kmsg.OffsetFetchRequestGroup{oneGroup(q)}
 	}
 	img, answers := s.Image(), make([]fetchedGroup, len(groups))
-	a := newAsking(len(groups))
+	a, err := newWeighed(c, len(groups), weighOffsets)
+	if err != nil {
+		return nil, err
+	}
 	for i := range groups {
 		f := &answers[i]
 		f.asked = &groups[i]

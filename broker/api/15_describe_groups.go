@@ -12,10 +12,13 @@ import (
 //
 // Versions: 3 authorized operations · 4 static members · 5 flexible · 6 GROUP_ID_NOT_FOUND (KIP-1043).
 // Needs: DESCRIBE on Group.
-// Differs from Kafka: nothing known.
+// Differs from Kafka: groups that do not fit into one answer are answered INVALID_REQUEST.
 
 func describeGroups(s *Server, c *Call, q *kmsg.DescribeGroupsRequest) (Response, error) {
-	a := newAsking(len(q.Groups))
+	a, err := newWeighed(c, len(q.Groups), weighGroup)
+	if err != nil {
+		return nil, err
+	}
 	for i, id := range q.Groups {
 		if !s.mayGroup(c.Session, Describe, id) {
 			a.done(i, nil, protocol.GroupAuthorizationFailed)
@@ -27,7 +30,7 @@ func describeGroups(s *Server, c *Call, q *kmsg.DescribeGroupsRequest) (Response
 	}
 	return a.then(func(outcomes []answerOf) Response {
 		resp := q.ResponseKind().(*kmsg.DescribeGroupsResponse)
-		var described []kmsg.DescribeGroupsResponseGroup
+		described := make([]kmsg.DescribeGroupsResponseGroup, 0, len(outcomes))
 		for i := range outcomes {
 			g := kmsg.NewDescribeGroupsResponseGroup()
 			switch o := &outcomes[i]; o.code {

@@ -3,6 +3,7 @@ package api
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/controller"
 	"weir/protocol"
 )
 
@@ -48,6 +49,13 @@ func createTopics(s *Server, c *Call, q *kmsg.CreateTopicsRequest) (Response, er
 	if len(req.Topics) == 0 {
 		resp.Topics = refused
 		return resp, nil
+	}
+	cost := topicCost
+	if q.Version >= 5 && len(req.Topics) <= controller.MaxRecordsPerUserOp { // each with its settings
+		cost += createdSettingCost * maxSettings()[controller.TopicConfig]
+	}
+	if err := c.reserve(cost * len(req.Topics)); err != nil {
+		return nil, err
 	}
 	timeout := s.timeoutOf(c, q.TimeoutMillis)
 	return later(s.Log, func() Response {

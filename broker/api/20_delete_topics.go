@@ -19,10 +19,9 @@ func deleteTopics(s *Server, c *Call, q *kmsg.DeleteTopicsRequest) (Response, er
 	}
 	resp := q.ResponseKind().(*kmsg.DeleteTopicsResponse)
 	if q.Version < 6 {
-		for _, name := range q.TopicNames {
-			t := kmsg.NewDeleteTopicsRequestTopic()
-			t.Topic = &name
-			q.Topics = append(q.Topics, t)
+		q.Topics = make([]kmsg.DeleteTopicsRequestTopic, len(q.TopicNames))
+		for i := range q.Topics {
+			q.Topics[i].Topic = &q.TopicNames[i]
 		}
 	}
 	if !s.Config.Bool("delete.topic.enable") {
@@ -34,6 +33,8 @@ func deleteTopics(s *Server, c *Call, q *kmsg.DeleteTopicsRequest) (Response, er
 		return resp, nil
 	}
 	d := &deletion{s: s, who: c.Session, img: s.Image(), inCluster: s.mayCluster(c.Session, Delete)}
+	d.answers = make([]*kmsg.DeleteTopicsResponseTopic, 0, len(q.Topics))
+	d.req.Topics = make([]kmsg.DeleteTopicsRequestTopic, 0, len(q.Topics))
 	for i := range q.Topics {
 		d.add(&q.Topics[i])
 	}

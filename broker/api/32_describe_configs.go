@@ -22,6 +22,7 @@ import (
 //   - the loggers are Weir's own: root, and one for each of its larger parts
 //   - node.id and process.roles have defaults, which show among their synonyms
 //   - min.insync.replicas is a default where Kafka's controller has set it for all brokers, as it does with eligible leader replicas
+//   - resources that do not fit into one answer are answered INVALID_REQUEST: Kafka describes one resource as often as it is named
 
 // invalidDescription is a resource that Kafka answers INVALID_REQUEST.
 type invalidDescription string
@@ -36,8 +37,16 @@ func describeConfigs(s *Server, c *Call, q *kmsg.DescribeConfigsRequest) (Respon
 	}
 	var denied []kmsg.DescribeConfigsResponseResource
 	d := describer{s: s, img: s.Image(), synonyms: q.IncludeSynonyms, docs: q.IncludeDocumentation && q.Version >= 3}
+	fit, err := d.reserve(c, q)
+	if err != nil {
+		return nil, err
+	}
 	for i := range q.Resources {
 		r := &q.Resources[i]
+		if i >= fit {
+			denied = append(denied, notDescribed(r, protocol.InvalidRequest, tooManyResources))
+			continue
+		}
 		if code, message := s.mayConfigure(c.Session, DescribeConfigs, int8(r.ResourceType), r.ResourceName); code != protocol.None {
 			denied = append(denied, notDescribed(r, code, message))
 			continue
@@ -47,6 +56,8 @@ func describeConfigs(s *Server, c *Call, q *kmsg.DescribeConfigsRequest) (Respon
 	resp.Resources = append(resp.Resources, denied...)
 	return resp, nil
 }
+
+const tooManyResources = "The request describes more resources than fit into one answer."
 
 func knownResource(t int8) bool {
 	switch t {
@@ -186,13 +197,4 @@ func (d *describer) entry(e *config.Described) kmsg.DescribeConfigsResponseResou
 		out.ConfigSynonyms = append(out.ConfigSynonyms, y)
 	}
 	return out
-}
-
-// layers are the places that this broker's settings come from.
-func (s *Server) layers(img *controller.Image) config.Layers {
-	return config.Layers{
-		Static:  s.Config,
-		Cluster: img.Config(controller.BrokerConfig, ""),
-		Broker:  img.Config(controller.BrokerConfig, strconv.Itoa(int(s.NodeID))),
-	}
 }

@@ -27,6 +27,13 @@ func describeLogDirs(s *Server, c *Call, q *kmsg.DescribeLogDirsRequest) (Respon
 	}
 	wanted := wantedLogs(q)
 	img := s.Image()
+	cost := 0
+	for t := range img.Topics() {
+		cost += costOf(t)
+	}
+	if err := c.reserve(cost); err != nil {
+		return nil, err
+	}
 	for _, dir := range s.Replicas.Dirs(true) {
 		d := kmsg.NewDescribeLogDirsResponseDir()
 		d.Dir, d.ErrorCode = dir.Path, int16(dir.Code)

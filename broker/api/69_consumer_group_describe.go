@@ -12,11 +12,14 @@ import (
 //
 // Versions: 1 member type.
 // Needs: DESCRIBE on Group, DESCRIBE on each Topic that a member is subscribed to or has. group.version must be finalized at 1.
-// Differs from Kafka: nothing known.
+// Differs from Kafka: groups that do not fit into one answer are answered INVALID_REQUEST.
 
 func consumerGroupDescribe(s *Server, c *Call, q *kmsg.ConsumerGroupDescribeRequest) (Response, error) {
 	served := s.servesGroups("consumer")
-	a := newAsking(len(q.Groups))
+	a, err := newWeighed(c, len(q.Groups), weighConsumerGroup)
+	if err != nil {
+		return nil, err
+	}
 	for i, id := range q.Groups {
 		switch {
 		case !served:
@@ -33,7 +36,7 @@ func consumerGroupDescribe(s *Server, c *Call, q *kmsg.ConsumerGroupDescribeRequ
 	}
 	return a.then(func(outcomes []answerOf) Response {
 		resp := q.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
-		var described []kmsg.ConsumerGroupDescribeResponseGroup
+		described := make([]kmsg.ConsumerGroupDescribeResponseGroup, 0, len(outcomes))
 		for i := range outcomes {
 			g := kmsg.NewConsumerGroupDescribeResponseGroup()
 			o := &outcomes[i]

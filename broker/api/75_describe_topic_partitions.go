@@ -26,6 +26,9 @@ func describeTopicPartitions(s *Server, c *Call, q *kmsg.DescribeTopicPartitions
 	d := describePage{s: s, who: c.Session, img: s.Image(), resp: resp}
 	limit := min(int64(q.ResponsePartitionLimit), s.Config.Int64("max.request.partition.size.limit"))
 	d.left = int(max(limit, 1))
+	if err := c.reserve(len(q.Topics)*topicCost + d.left*(topicCost+partitionCost)); err != nil {
+		return nil, err
+	}
 	from := ""
 	if q.Cursor != nil {
 		from, d.first = q.Cursor.Topic, int(q.Cursor.Partition)

@@ -185,3 +185,12 @@ func settle(all []*alteration, code protocol.Code, outcomes map[controller.Resou
 		}
 	}
 }
+
+// layers are the places that this broker's settings come from.
+func (s *Server) layers(img *controller.Image) config.Layers {
+	return config.Layers{
+		Static:  s.Config,
+		Cluster: img.Config(controller.BrokerConfig, ""),
+		Broker:  img.Config(controller.BrokerConfig, strconv.Itoa(int(s.NodeID))),
+	}
+}

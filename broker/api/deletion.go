@@ -71,7 +71,7 @@ func (d *deletion) add(t *kmsg.DeleteTopicsRequestTopic) {
 func (d *deletion) byName(t *kmsg.DeleteTopicsRequestTopic) {
 	a := d.answer(t.Topic, [16]byte{})
 	if d.names == nil {
-		d.names = make(map[string]*kmsg.DeleteTopicsResponseTopic)
+		d.names = make(map[string]*kmsg.DeleteTopicsResponseTopic, cap(d.answers))
 	}
 	d.names[*t.Topic] = a
 	if !d.inCluster && !(d.s.mayTopic(d.who, Describe, *t.Topic) && d.s.mayTopic(d.who, Delete, *t.Topic)) {
@@ -140,21 +140,21 @@ func (d *deletion) submit(timeout time.Duration) protocol.Code {
 	if err != nil {
 		return d.s.codeOf(err)
 	}
-	left := make(map[any]*kmsg.DeleteTopicsResponseTopic, len(got.Topics))
+	names, ids := make(map[string]*kmsg.DeleteTopicsResponseTopic, len(d.names)), make(map[[16]byte]*kmsg.DeleteTopicsResponseTopic, len(d.ids))
 	for i := range got.Topics {
 		r := &got.Topics[i]
 		if r.Topic != nil {
-			left[*r.Topic] = r
+			names[*r.Topic] = r
 		}
 		if r.TopicID != [16]byte{} {
-			left[r.TopicID] = r
+			ids[r.TopicID] = r
 		}
 	}
 	for i := range d.req.Topics {
 		t := &d.req.Topics[i]
-		a, r := d.ids[t.TopicID], left[t.TopicID]
+		a, r := d.ids[t.TopicID], ids[t.TopicID]
 		if t.Topic != nil {
-			a, r = d.names[*t.Topic], left[*t.Topic]
+			a, r = d.names[*t.Topic], names[*t.Topic]
 		}
 		if r == nil {
 			refuse(a, protocol.UnknownServerError, "")

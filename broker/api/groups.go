@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"weir/coordinator"
@@ -91,6 +92,21 @@ type asking struct {
 	left     int
 	ready    chan struct{} // closed when nothing is left; nil: nobody waits yet
 	outcomes []answerOf
+
+	// For answers that are many times their request: what an outcome costs, or so, and what all of them have cost. Beyond MaxAnswer no
+	// further operation is run.
+	weigh func(response any) int
+	spent atomic.Int64
+}
+
+// groupCost is what is taken ahead for each group that a request asks about. What a group costs only its machine knows.
+const groupCost = 256 << 10
+
+// newWeighed is asking about n groups with large answers.
+func newWeighed(c *Call, n int, weigh func(response any) int) (*asking, error) {
+	a := newAsking(n)
+	a.weigh = weigh
+	return a, c.reserve(min(n*groupCost, MaxAnswer))
 }
 
 // answerOf is the outcome of one operation: a code stands for what no machine has answered.
@@ -103,6 +119,15 @@ func newAsking(n int) *asking { return &asking{left: n, outcomes: make([]answerO
 
 // do runs the i-th operation, in the partition of a group.
 func (a *asking) do(s *Server, i int, id string, op coordinator.Operation[*group.Machine]) {
+	if a.weigh != nil {
+		all := op
+		op = func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
+			if a.spent.Load() > MaxAnswer {
+				return coordinator.Effects{Replies: []coordinator.Reply{{To: t, Response: protocol.InvalidRequest}}}
+			}
+			return all(m, now, t)
+		}
+	}
 	a.in(s, i, s.groupPartition(id), op)
 }
 
@@ -113,6 +138,11 @@ func (a *asking) in(s *Server, i int, partition int32, op coordinator.Operation[
 
 // done takes the outcome of the i-th operation.
 func (a *asking) done(i int, response any, code protocol.Code) {
+	if refused, ok := response.(protocol.Code); ok && a.weigh != nil {
+		response, code = nil, refused
+	} else if response != nil && a.weigh != nil {
+		a.spent.Add(int64(a.weigh(response)))
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.outcomes[i] = answerOf{response, code}

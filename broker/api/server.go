@@ -115,6 +115,7 @@ type Call struct {
 	Session  *Session
 	Body     kmsg.Request
 	Received time.Time
+	Room     Room // nil: there is enough
 }
 
 // Response is what a handler answers: one of

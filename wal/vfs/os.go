@@ -69,11 +69,9 @@ func (osFS) Lock(name string) (io.Closer, error) {
 
 type osFile struct{ *os.File }
 
-// Sync is fdatasync(2): the size is covered, the time of change is not.
 func (f osFile) Sync() error {
-	err := ignoringEINTR(func() error { return syscall.Fdatasync(int(f.File.Fd())) })
-	if err != nil {
-		return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+	if err := syncData(f.File); err != nil {
+		return &fs.PathError{Op: syncCall, Path: f.Name(), Err: err}
 	}
 	return nil
 }
