@@ -221,7 +221,7 @@ func TestFileSizeLimit(t *testing.T) {
 	limitFiles(t, b.PID, 100)
 	f.createUntilRefused()
 	limitFiles(t, b.PID, 1<<40)
-	if err := f.create(30 * time.Second); err != nil {
+	if err := f.createUntilServed(30 * time.Second); err != nil {
 		t.Errorf("create without a limit: %v", err)
 	}
 	f.untilServed()
