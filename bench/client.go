@@ -60,10 +60,16 @@ type wire struct {
 	n    int32
 }
 
+// dial opens one to b.
+func dial(b *broker) (*wire, error) {
+	conn, err := net.DialTimeout("tcp", b.addr(), patience)
+	return &wire{conn: conn}, err
+}
+
 func (w *wire) ask(request kmsg.Request, version int16) (kmsg.Response, error) {
 	request.SetVersion(version)
 	w.n++
-	if err := w.conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := w.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
 	if _, err := w.conn.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("bench")).AppendRequest(nil, request, w.n)); err != nil {
@@ -74,15 +80,22 @@ func (w *wire) ask(request kmsg.Request, version int16) (kmsg.Response, error) {
 		return nil, err
 	}
 	n := binary.BigEndian.Uint32(size[:])
-	if n < 4 || n > 64<<20 {
+	if n < 5 || n > 64<<20 {
 		return nil, fmt.Errorf("an answer of %d bytes", n)
 	}
 	body := make([]byte, n)
 	if _, err := io.ReadFull(w.conn, body); err != nil {
 		return nil, err
 	}
+	body = body[4:] // the correlation id
+	if request.IsFlexible() {
+		if body[0] != 0 {
+			return nil, errors.New("an answer whose header has tags")
+		}
+		body = body[1:]
+	}
 	response := request.ResponseKind()
-	return response, response.ReadFrom(body[4:])
+	return response, response.ReadFrom(body)
 }
 
 // awaitReady polls until Metadata names the broker and, where there is a topic, the ends of all its partitions are known.
@@ -98,6 +111,11 @@ func awaitReady(b *broker, topic string, partitions int) error {
 		list.Partitions = append(list.Partitions, partition)
 	}
 	ends.Topics = append(ends.Topics, list)
+	return poll(b, func(w *wire) (bool, error) { return w.knows(metadata, ends), nil })
+}
+
+// poll asks on a fresh connection, again and again while the process lives, until the answer is yes.
+func poll(b *broker, ready func(*wire) (bool, error)) error {
 	for limit := time.Now().Add(patience); time.Now().Before(limit); time.Sleep(500 * time.Microsecond) {
 		if err := b.alive(); err != nil {
 			return err
@@ -106,17 +124,15 @@ func awaitReady(b *broker, topic string, partitions int) error {
 		if err != nil {
 			continue
 		}
-		w := &wire{conn: conn}
-		ready := w.knows(metadata, ends)
+		yes, err := ready(&wire{conn: conn})
 		conn.Close()
-		if ready {
-			return nil
+		if yes || err != nil {
+			return err
 		}
 	}
 	return errors.New(b.name + " is not ready")
 }
 
-// knows asks without flexible versions, so that headers stay simple.
 func (w *wire) knows(metadata *kmsg.MetadataRequest, ends *kmsg.ListOffsetsRequest) bool {
 	response, err := w.ask(metadata, 8)
 	if err != nil || len(response.(*kmsg.MetadataResponse).Brokers) == 0 {

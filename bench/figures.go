@@ -45,6 +45,16 @@ var figures = []figure{
 	{work: "10,000 partitions", name: "start, clean ms", ratio: 0.1},
 	{work: "10,000 partitions", name: "start after kill -9 ms", ratio: 0.05},
 	{work: "10,000 partitions", name: "open files", limit: 1000},
+	{work: "1,000 members, classic", name: "all join ms", ratio: 0.7},
+	{work: "1,000 members, classic", name: "one leaves ms", ratio: 0.7},
+	{work: "1,000 members, consumer", name: "all join ms", ratio: 0.7},
+	{work: "1,000 members, consumer", name: "one leaves ms", ratio: 0.7},
+	{work: "a member dies, classic", name: "reassigned ms", ratio: 1},
+	{work: "a member dies, consumer", name: "reassigned ms", ratio: 1},
+	{work: "commits of 100 clients", name: "commits/s", ratio: 1.5, more: true},
+	{work: "commits of 100 clients", name: "CPU us/commit", ratio: 0.5},
+	{work: "10,000 groups", name: "RSS MiB", limit: 150},
+	{work: "10,000 groups", name: "first OffsetFetch after kill -9 ms", ratio: 0.2},
 }
 
 // best is the best of some runs, NaN of none.
