@@ -19,10 +19,10 @@ const patience = 5 * time.Minute
 // batchBytes is the largest batch of the producers.
 const batchBytes = 1_000_000
 
-func producer(b *broker, topic string) (*kgo.Client, error) {
-	return kgo.NewClient(kgo.SeedBrokers(b.addr()), kgo.DefaultProduceTopic(topic), kgo.ProducerLinger(0), kgo.ProducerBatchMaxBytes(batchBytes),
+func producer(b *broker, topic string, opts ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append(opts, kgo.SeedBrokers(b.addr()), kgo.DefaultProduceTopic(topic), kgo.ProducerLinger(0), kgo.ProducerBatchMaxBytes(batchBytes),
 		kgo.MaxBufferedRecords(1<<20), kgo.MaxBufferedBytes(64<<20), kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.RecordPartitioner(kgo.UniformBytesPartitioner(batchBytes, false, false, nil)))
+		kgo.RecordPartitioner(kgo.UniformBytesPartitioner(batchBytes, false, false, nil)))...)
 }
 
 func createTopic(b *broker, topic string, partitions int) error {

@@ -37,6 +37,9 @@ var phases = []phase{
 	{"death", (*suite).deaths},
 	{"commits", (*suite).commits},
 	{"manygroups", (*suite).manyGroups},
+	{"transactions", (*suite).transactions},
+	{"txnoverhead", (*suite).overhead},
+	{"txnids", (*suite).transactionalIDs},
 }
 
 func (s *suite) run() error {
