@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/broker/api"
 	"weir/broker/replica"
 	"weir/config"
 	"weir/controller/raft"
@@ -43,7 +44,9 @@ type Broker struct {
 	dirs      []*dir
 	node      *raft.Node
 	replicas  *replica.Manager
+	api       *api.Server
 	groups    *groups
+	txns      *txns
 	server    *server
 	membering *lifecycle
 	placed    *placements
@@ -76,8 +79,12 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.node.Subscribe(b.replicas.Apply)
-	b.groups = b.newGroups()
+	b.api = b.newAPI()
+	b.groups, b.txns = b.newGroups(), b.newTxns()
+	b.api.Groups, b.api.Txns = b.groups, b.txns
+	b.api.OffsetMarkers, b.api.TxnVerifier = b.groups, b.txns
 	b.node.Subscribe(b.groups.apply)
+	b.node.Subscribe(b.txns.apply)
 	if err := b.register(ctx); err != nil {
 		return nil, err
 	}
@@ -177,6 +184,9 @@ func (b *Broker) stop() error {
 	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
+	}
+	if b.txns != nil {
+		b.txns.close()
 	}
 	if b.groups != nil {
 		b.groups.close()

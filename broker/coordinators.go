@@ -8,10 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/broker/api"
 	"weir/config"
 	"weir/controller"
 	"weir/coordinator"
 	"weir/coordinator/group"
+	"weir/protocol"
 	"weir/protocol/record"
 )
 
@@ -24,9 +26,8 @@ const maxLoadBytes = 64 << 20
 // groups runs the group coordinator: it tells the runtime what this broker leads, and the machines of settings and metadata.
 type groups struct {
 	*coordinator.Runtime[*group.Machine]
-	nodeID   int32
-	static   *config.Static
-	log      *coordLog
+	*elections
+	code     func(error) protocol.Code // what an error of an operation is on the wire
 	config   atomic.Pointer[group.Config]
 	metadata atomic.Pointer[groupMetadata]
 
@@ -41,10 +42,10 @@ func (b *Broker) newGroups() *groups {
 	if !codec.Valid() {
 		codec = record.Uncompressed
 	}
-	g := &groups{
-		nodeID: b.nodeID, static: b.static,
+	g := &groups{elections: &elections{
+		topic: offsetsTopic, nodeID: b.nodeID, static: b.static,
 		log: &coordLog{replicas: b.replicas, codec: codec, loadBytes: int32(min(b.static.Int("offsets.load.buffer.size"), maxLoadBytes))},
-	}
+	}, code: b.api.CoordinatorCode}
 	img := controller.NewImage()
 	g.metadata.Store(&groupMetadata{img})
 	g.config.Store(g.settings(img))
@@ -54,6 +55,7 @@ func (b *Broker) newGroups() *groups {
 		Timeout: time.Duration(b.static.Int64("offsets.commit.timeout.ms")) * time.Millisecond,
 		Linger:  time.Duration(b.static.Int64("group.coordinator.append.linger.ms")) * time.Millisecond,
 	})
+	g.runtime = g.Runtime
 	return g
 }
 
@@ -84,39 +86,6 @@ func (g *groups) apply(old, img *controller.Image, d *controller.Delta) {
 	g.applyTopic(img, d)
 	if settings || concernsGroups(d) {
 		g.tell(d)
-	}
-}
-
-// applyTopic tells the runtime who leads the partitions of the topic.
-func (g *groups) applyTopic(img *controller.Image, d *controller.Delta) {
-	for _, t := range d.Deleted {
-		if t.Name == offsetsTopic {
-			g.log.topic.Store(nil)
-			g.Forget()
-		}
-	}
-	t := img.Topic(offsetsTopic)
-	if t == nil {
-		return
-	}
-	if known := g.log.topic.Load(); known == nil || known.id != t.ID || slices.ContainsFunc(d.Configs, func(r controller.Resource) bool {
-		return r.Type == controller.TopicConfig && r.Name == offsetsTopic || r.Type == controller.BrokerConfig
-	}) {
-		l := g.layers(img)
-		l.Topic = img.Config(controller.TopicConfig, offsetsTopic)
-		g.log.topic.Store(&coordTopic{id: t.ID, maxBytes: int(l.TopicConfig().MaxMessageBytes)})
-	}
-	for i := range d.Topics {
-		if d.Topics[i].Topic.Name != offsetsTopic {
-			continue
-		}
-		for _, n := range d.Topics[i].Partitions {
-			if p := t.Partition(n); p.Leader == g.nodeID {
-				g.Elected(n, p.LeaderEpoch)
-			} else {
-				g.Resigned(n, p.LeaderEpoch)
-			}
-		}
 	}
 }
 
@@ -187,14 +156,6 @@ func (g *groups) changed(m *group.Machine, now int64, _ coordinator.Token) coord
 	return m.MetadataChanged(now, g.metadata.Load())
 }
 
-func (g *groups) layers(img *controller.Image) config.Layers {
-	return config.Layers{
-		Static:  g.static,
-		Cluster: img.Config(controller.BrokerConfig, ""),
-		Broker:  img.Config(controller.BrokerConfig, strconv.Itoa(int(g.nodeID))),
-	}
-}
-
 // settings compiles what the machines go by.
 func (g *groups) settings(img *controller.Image) *group.Config {
 	l := g.layers(img)
@@ -220,6 +181,26 @@ func (g *groups) settings(img *controller.Image) *group.Config {
 			return ownSettings(&l, own, common)
 		},
 	}
+}
+
+// Complete implements api.OffsetMarkers: the marker goes through the machine, so that it comes between records as the machine has them.
+func (g *groups) Complete(partition int32, m api.TxnMarker, done func(protocol.Code)) {
+	op := func(_ *group.Machine, _ int64, t coordinator.Token) coordinator.Effects {
+		code := g.log.replicas.CheckMarker(g.log.id(partition), m.ProducerID, m.ProducerEpoch, m.CoordinatorEpoch, m.Version)
+		fx := coordinator.Effects{Replies: []coordinator.Reply{{To: t, Response: code}}}
+		if code == protocol.None {
+			fx.Producer = &coordinator.Producer{ID: m.ProducerID, Epoch: m.ProducerEpoch}
+			fx.Marker = &coordinator.Marker{Commit: m.Commit, CoordinatorEpoch: m.CoordinatorEpoch, Version: m.Version}
+		}
+		return fx
+	}
+	g.Do(partition, op, func(response any, err error) {
+		code, ok := response.(protocol.Code)
+		if err != nil || !ok {
+			code = g.code(err)
+		}
+		done(code)
+	})
 }
 
 // ownSettings are a group's own settings over the common ones, within the broker's bounds.

@@ -64,6 +64,7 @@ func (l *coordLog) Append(partitionID int32, b *coordinator.Batch) (int64, error
 		if b.Marker.Commit {
 			control = record.ControlCommit
 		}
+		q.TxnVersion = b.Marker.Version
 		q.Records = record.Marker(control, b.Producer.ID, b.Producer.Epoch, b.Marker.CoordinatorEpoch, b.TimestampMs)
 	} else {
 		m, _ := l.builders.Get().(*coordBatch)

@@ -10,31 +10,35 @@ import (
 	"weir/broker/fetch"
 )
 
-// serve begins to answer clients.
-func (b *Broker) serve() {
+// newAPI makes what the handlers stand on. The coordinators come later: they stand on it themselves.
+func (b *Broker) newAPI() *api.Server {
 	newID := func() int32 {
 		var r [4]byte
 		b.cfg.Rand(r[:])
 		return int32(binary.LittleEndian.Uint32(r[:]))
 	}
+	return &api.Server{
+		NodeID: b.nodeID, ClusterID: b.clusterID, Image: b.node.Image, Controller: b.node, Replicas: b.replicas,
+		Sessions:      fetch.NewCache(b.static.Int("max.incremental.fetch.session.cache.slots"), newID),
+		FetchMaxBytes: int32(b.static.Int("fetch.max.bytes")),
+		Authorizer:    api.AllowAll{}, Now: b.cfg.Now, Log: b.loggers.logger(requestLogger), Loggers: b.loggers, Config: b.static,
+		NewID: b.cfg.random,
+		LeaderID: func() int32 {
+			if id, _, ok := b.node.Leader(); ok {
+				return id
+			}
+			return -1
+		},
+	}
+}
+
+// serve begins to answer clients.
+func (b *Broker) serve() {
 	ctx, cancel := context.WithCancel(context.Background())
 	maxFrame := b.static.Int("socket.request.max.bytes")
 	q, names := b.newQuotas()
 	s := &server{
-		api: &api.Server{
-			NodeID: b.nodeID, ClusterID: b.clusterID, Image: b.node.Image, Controller: b.node, Replicas: b.replicas,
-			Groups:        b.groups,
-			Sessions:      fetch.NewCache(b.static.Int("max.incremental.fetch.session.cache.slots"), newID),
-			FetchMaxBytes: int32(b.static.Int("fetch.max.bytes")),
-			Authorizer:    api.AllowAll{}, Now: b.cfg.Now, Log: b.loggers.logger(requestLogger), Loggers: b.loggers, Config: b.static,
-			NewID: b.cfg.random,
-			LeaderID: func() int32 {
-				if id, _, ok := b.node.Leader(); ok {
-					return id
-				}
-				return -1
-			},
-		},
+		api:  b.api,
 		rows: api.Entries(), log: b.log, now: b.cfg.Now, mem: newMemory(b.requestMemory(maxFrame)), maxFrame: maxFrame,
 		quotas: q, names: names, idle: time.Duration(b.static.Int64("connections.max.idle.ms")) * time.Millisecond,
 		ctx: ctx, cancel: cancel, conns: map[*conn]struct{}{},

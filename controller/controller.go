@@ -63,7 +63,7 @@ type Input struct {
 // Handles says whether Handle answers requests with this api key.
 func Handles(key int16) bool {
 	switch key {
-	case 19, 20, 33, 37, 44, 56, 62, 63, 64, 67, 73:
+	case 19, 20, 33, 37, 44, 56, 57, 62, 63, 64, 67, 73:
 		return true
 	}
 	return false
@@ -87,6 +87,8 @@ func (c *Controller) Handle(in Input) (resp kmsg.Response, records []Record) {
 		return c.incrementalAlterConfigs(in, q)
 	case *kmsg.AlterPartitionRequest:
 		return c.alterPartition(in, q)
+	case *kmsg.UpdateFeaturesRequest:
+		return c.updateFeatures(in, q)
 	case *kmsg.BrokerRegistrationRequest:
 		return c.register(in, q)
 	case *kmsg.BrokerHeartbeatRequest:

@@ -50,6 +50,7 @@ type Producer struct {
 type Marker struct {
 	Commit           bool
 	CoordinatorEpoch int32 // of the transaction coordinator that asks for it
+	Version          int8  // of transactions: what the log checks the epoch by
 }
 
 // Effects is all that an operation may cause. Its slices, and the bytes of the records, are the machine's: they are valid until the next

@@ -59,8 +59,8 @@ func (d Dirty) Ratio() float64 {
 type Cleaning struct {
 	CleanBounds
 	DeleteRetentionMs int64
-	// Aborted returns the aborted transactions that have a record in [from, upto). nil: there are none.
-	Aborted func(from, upto int64) []AbortedTxn
+	// Aborted returns the aborted transactions that have a record in [from, upto). Its error ends the round. nil: there are none.
+	Aborted func(from, upto int64) ([]AbortedTxn, error)
 	// Producers returns the last records of the producers that are still known, by id. nil: there are none.
 	Producers func() map[int64]LastRecord
 	// Step is told of bytes that were read or written. It may wait; its error ends the round. nil: nothing is done.
@@ -250,7 +250,11 @@ func (r *cleanRound) run() error {
 	if r.o.Producers != nil {
 		r.last = r.o.Producers()
 	}
-	r.txns = newCleanedTxns(r.aborted(r.segs[0].base, upto))
+	aborted, err := r.aborted(r.segs[0].base, upto)
+	if err != nil {
+		return err
+	}
+	r.txns = newCleanedTxns(aborted)
 	for at := 0; at < r.n; {
 		size := r.group(at)
 		if err := r.cleanGroup(at, at+size, upto); err != nil {
@@ -268,9 +272,9 @@ func (r *cleanRound) run() error {
 	return nil
 }
 
-func (r *cleanRound) aborted(from, upto int64) []AbortedTxn {
+func (r *cleanRound) aborted(from, upto int64) ([]AbortedTxn, error) {
 	if r.o.Aborted == nil {
-		return nil
+		return nil, nil
 	}
 	return r.o.Aborted(from, upto)
 }
@@ -303,7 +307,11 @@ func (r *cleanRound) step(n int) error {
 func (r *cleanRound) buildMap(first, upto int64) error {
 	keys := r.c.keys
 	keys.clear()
-	txns := newCleanedTxns(r.aborted(first, upto))
+	aborted, err := r.aborted(first, upto)
+	if err != nil {
+		return err
+	}
+	txns := newCleanedTxns(aborted)
 	full := false
 	put := func(rec *record.Record) bool {
 		if rec.Key != nil && rec.Offset >= first {

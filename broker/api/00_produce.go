@@ -15,7 +15,7 @@ import (
 // Versions: 3 message format v2 · 8 record errors (KIP-467) · 9 flexible · 10 leader hints (KIP-951) · 12 implicit
 // AddPartitionsToTxn (KIP-890) · 13 topic ids (KIP-516). Versions 0 to 2 are advertised and refused, as Kafka does.
 // Needs: WRITE on Topic, and WRITE on TransactionalId where a batch is transactional.
-// Differs from Kafka: a transactional batch is refused with INVALID_TXN_STATE until transactions are there.
+// Differs from Kafka: nothing known.
 
 func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 	produceOnce(q)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,9 +16,9 @@ import (
 // Versions: 1 transactions, error message · 3 flexible · 4 many keys (KIP-699) · 5 TRANSACTION_ABORTABLE · 6 share groups (KIP-932).
 // Needs: DESCRIBE on Group, or on TransactionalId.
 // Differs from Kafka:
-//   - the first request creates __consumer_offsets and is answered when that is there, where Kafka answers COORDINATOR_NOT_AVAILABLE and
-//     lets the client ask again; and one that finds the coordinator loading on this broker waits up to half a second for it
-//   - there are no transactions and no share groups yet: COORDINATOR_NOT_AVAILABLE and INVALID_REQUEST
+//   - the first request creates the coordinator's topic and is answered when that is there, where Kafka answers COORDINATOR_NOT_AVAILABLE
+//     and lets the client ask again; and one that finds the coordinator loading on this broker waits up to half a second for it
+//   - there are no share groups yet: INVALID_REQUEST
 
 // coordinatorWait is how long an answer waits for this broker to load what the client is going to ask for.
 const coordinatorWait = 500 * time.Millisecond
@@ -37,66 +38,77 @@ func findCoordinator(s *Server, c *Call, q *kmsg.FindCoordinatorRequest) (Respon
 	resp := q.ResponseKind().(*kmsg.FindCoordinatorResponse)
 	answer := func() Response {
 		for _, key := range keys {
-			resp.Coordinators = append(resp.Coordinators, s.coordinatorOf(c, q.CoordinatorType, key, q.Version))
+			resp.Coordinators = append(resp.Coordinators, s.coordinatorOf(c, q.CoordinatorType, key))
 		}
 		if q.Version < 4 {
 			oldCoordinator(resp)
 		}
 		return resp
 	}
-	if q.CoordinatorType != groupCoordinator || len(keys) == 0 || !s.mayAnyGroup(c.Session, keys) {
+	of := s.coordinators(q.CoordinatorType)
+	if of == nil || !slices.ContainsFunc(keys, func(key string) bool { return of.may(c.Session, key) }) {
 		return answer(), nil
 	}
-	if t := s.Image().Topic(offsetsTopic); t != nil && !s.loadingHere(t, keys) {
+	if t := s.Image().Topic(of.topic); t != nil && !s.loadingHere(of, t, keys) {
 		return answer(), nil
 	}
 	return later(s.Log, func() Response {
-		if s.Image().Topic(offsetsTopic) == nil {
-			s.created.create(s, []string{offsetsTopic})
+		if s.Image().Topic(of.topic) == nil {
+			s.created.create(s, []string{of.topic})
 		}
-		s.waitLoaded(keys)
+		of.waitLoaded(keys)
 		return answer()
 	}), nil
 }
 
-func (s *Server) mayAnyGroup(who *Session, keys []string) bool {
-	for _, key := range keys {
-		if s.mayGroup(who, Describe, key) {
-			return true
-		}
+// coordinators are those of one type.
+type coordinators struct {
+	topic     string // where their state is
+	partition func(key string) int32
+	may       func(who *Session, key string) bool
+	denied    protocol.Code
+	runtime   interface {
+		Wait(ctx context.Context, partition int32) error
 	}
-	return false
+}
+
+// coordinators returns what there is to know of a type of coordinators, nil for one that there is not.
+func (s *Server) coordinators(kind int8) *coordinators {
+	switch kind {
+	case groupCoordinator:
+		may := func(who *Session, key string) bool { return s.mayGroup(who, Describe, key) }
+		return &coordinators{offsetsTopic, s.groupPartition, may, protocol.GroupAuthorizationFailed, s.Groups}
+	case transactionCoordinator:
+		may := func(who *Session, key string) bool { return s.mayTxn(who, Describe, key) }
+		return &coordinators{txnTopic, s.TxnPartition, may, protocol.TransactionalIDAuthorizationFailed, s.Txns}
+	}
+	return nil
 }
 
 // coordinatorOf finds the coordinator of one key.
-func (s *Server) coordinatorOf(c *Call, kind int8, key string, version int16) kmsg.FindCoordinatorResponseCoordinator {
+func (s *Server) coordinatorOf(c *Call, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	r := kmsg.NewFindCoordinatorResponseCoordinator()
 	r.Key, r.NodeID, r.Port, r.ErrorMessage = key, -1, -1, new(string)
-	switch {
-	case kind == groupCoordinator && !s.mayGroup(c.Session, Describe, key):
-		r.ErrorCode = int16(protocol.GroupAuthorizationFailed)
-	case kind == transactionCoordinator && !s.Authorizer.Authorize(c.Session, Describe, TransactionalIDResource, key):
-		r.ErrorCode = int16(protocol.TransactionalIDAuthorizationFailed)
-	case kind == transactionCoordinator:
-		r.ErrorCode = int16(protocol.CoordinatorNotAvailable)
+	switch of := s.coordinators(kind); {
 	case kind == shareCoordinator:
 		r.ErrorCode = int16(protocol.InvalidRequest)
-	case kind != groupCoordinator:
+	case of == nil:
 		r.ErrorCode, r.ErrorMessage = int16(protocol.InvalidRequest), text(protocol.InvalidRequest.Message())
+	case !of.may(c.Session, key):
+		r.ErrorCode = int16(of.denied)
 	default:
+		r.ErrorCode = int16(protocol.CoordinatorNotAvailable)
 		img := s.Image()
-		p := img.Topic(offsetsTopic).Partition(s.groupPartition(key))
+		p := img.Topic(of.topic).Partition(of.partition(key))
 		if p == nil {
-			r.ErrorCode = int16(protocol.CoordinatorNotAvailable)
 			break
 		}
 		leader := img.Broker(p.Leader)
 		if leader == nil || leader.Fenced {
-			r.ErrorCode = int16(protocol.CoordinatorNotAvailable)
-		} else if e, ok := leader.Endpoint(c.Session.ListenerName); ok {
-			r.NodeID, r.Host, r.Port = leader.ID, e.Host, e.Port
-		} else {
-			r.ErrorCode = int16(protocol.CoordinatorNotAvailable)
+			break
+		}
+		if e, ok := leader.Endpoint(c.Session.ListenerName); ok {
+			r.ErrorCode, r.NodeID, r.Host, r.Port = 0, leader.ID, e.Host, e.Port
 		}
 	}
 	return r
@@ -113,24 +125,24 @@ func oldCoordinator(resp *kmsg.FindCoordinatorResponse) {
 	resp.ErrorMessage, resp.Coordinators = &message, nil
 }
 
-// loadingHere says whether this broker coordinates one of the groups and may not have loaded it.
-func (s *Server) loadingHere(t *controller.Topic, keys []string) bool {
+// loadingHere says whether this broker coordinates one of the keys and may not have loaded it.
+func (s *Server) loadingHere(of *coordinators, t *controller.Topic, keys []string) bool {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, key := range keys {
-		if p := s.groupPartition(key); t.Partition(p).Leader == s.NodeID && s.Groups.Wait(gone, p) != nil {
+		if p := of.partition(key); t.Partition(p).Leader == s.NodeID && of.runtime.Wait(gone, p) != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// waitLoaded waits until this broker has loaded what it coordinates of the groups.
-func (s *Server) waitLoaded(keys []string) {
+// waitLoaded waits until this broker has loaded what it coordinates of the keys.
+func (of *coordinators) waitLoaded(keys []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), coordinatorWait)
 	defer cancel()
 	for _, key := range keys {
-		if s.Groups.Wait(ctx, s.groupPartition(key)) != nil {
+		if of.runtime.Wait(ctx, of.partition(key)) != nil {
 			return
 		}
 	}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/coordinator"
+	"weir/coordinator/txn"
 	"weir/protocol"
 )
 
@@ -13,7 +15,6 @@ import (
 // Versions: 2 flexible · 3 producer id and epoch to go on with (KIP-360) · 4 PRODUCER_FENCED · 5 transactions as of KIP-890.
 // Needs: IDEMPOTENT_WRITE on Cluster; WRITE on TransactionalId with a transactional id.
 // Differs from Kafka:
-//   - there are no transactions yet: a valid request with a transactional id is answered COORDINATOR_NOT_AVAILABLE
 //   - where no producer id is at hand the answer waits up to five seconds for the controller, where Kafka answers
 //     COORDINATOR_LOAD_IN_PROGRESS at once and lets the client ask again
 //   - WRITE on some topic does not stand for IDEMPOTENT_WRITE (KIP-679): without ACLs nobody notices
@@ -28,14 +29,22 @@ func initProducerID(s *Server, c *Call, q *kmsg.InitProducerIDRequest) (Response
 		resp.ErrorCode = int16(code)
 		return resp, nil
 	}
-	id, ok, coming := s.producers.take(s)
-	if ok {
-		resp.ProducerID, resp.ProducerEpoch = id, 0
+	if q.TransactionalID != nil {
+		return s.askTxn(*q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
+			return m.InitProducerID(now, t, q, txn.TwoPhase{})
+		}, func(code protocol.Code) Response {
+			resp.ErrorCode = int16(code)
+			return resp
+		}), nil
+	}
+	ids, coming := s.producers.take(s, 1)
+	if ids.left() > 0 {
+		resp.ProducerID, resp.ProducerEpoch = ids.first, 0
 		return resp, nil
 	}
 	return later(s.Log, func() Response {
-		if id, ok := s.producers.wait(s, coming, producerIDWait); ok {
-			resp.ProducerID, resp.ProducerEpoch = id, 0
+		if ids := s.producers.wait(s, 1, coming, producerIDWait); ids.left() > 0 {
+			resp.ProducerID, resp.ProducerEpoch = ids.first, 0
 		} else {
 			resp.ErrorCode = int16(protocol.CoordinatorLoadInProgress)
 		}
@@ -46,7 +55,7 @@ func initProducerID(s *Server, c *Call, q *kmsg.InitProducerIDRequest) (Response
 // initProblem finds why no producer id is given out.
 func (s *Server) initProblem(c *Call, q *kmsg.InitProducerIDRequest) protocol.Code {
 	switch {
-	case q.TransactionalID != nil && !s.Authorizer.Authorize(c.Session, Write, TransactionalIDResource, *q.TransactionalID):
+	case q.TransactionalID != nil && !s.mayTxn(c.Session, Write, *q.TransactionalID):
 		return protocol.TransactionalIDAuthorizationFailed
 	case q.TransactionalID == nil && !s.mayCluster(c.Session, IdempotentWrite):
 		return protocol.ClusterAuthorizationFailed
@@ -59,5 +68,5 @@ func (s *Server) initProblem(c *Call, q *kmsg.InitProducerIDRequest) protocol.Co
 	case q.TransactionTimeoutMillis <= 0 || int64(q.TransactionTimeoutMillis) > s.Config.Int64("transaction.max.timeout.ms"):
 		return protocol.InvalidTransactionTimeout
 	}
-	return protocol.CoordinatorNotAvailable
+	return protocol.None
 }

@@ -45,17 +45,57 @@ type markerWait struct {
 	code                  func() protocol.Code
 }
 
+// settled takes the outcome if it is there.
+func (w *markerWait) settled(p *kmsg.WriteTxnMarkersResponseMarkerTopicPartition) bool {
+	select {
+	case <-w.done:
+		p.ErrorCode = int16(w.code())
+		return true
+	default:
+		return false
+	}
+}
+
 func writeTxnMarkers(s *Server, c *Call, q *kmsg.WriteTxnMarkersRequest) (Response, error) {
-	resp := q.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
-	img := s.Image()
 	code := protocol.None
 	if !s.mayCluster(c.Session, Alter) && !s.mayCluster(c.Session, ClusterAction) {
 		code = protocol.ClusterAuthorizationFailed
-	} else if slices.ContainsFunc(q.Markers, func(m kmsg.WriteTxnMarkersRequestMarker) bool { return m.ProducerID == -1 || m.ProducerEpoch == -1 }) {
-		code = protocol.UnknownServerError // it is a bare exception there
+	}
+	resp, waits := s.writeMarkers(q, code)
+	if len(waits) == 0 {
+		return resp, nil
+	}
+	deadline := s.Now().Add(s.forwardTimeout())
+	return &Pending{Wait: func(ctx context.Context) (Response, error) {
+		awaitMarkers(ctx, s, resp, waits, deadline)
+		return resp, nil
+	}}, nil
+}
+
+// WriteMarkers is the request of this broker's own transaction coordinator. What it writes has its place in the logs when it returns; done is
+// called once, maybe before that.
+func (s *Server) WriteMarkers(q *kmsg.WriteTxnMarkersRequest, done func(*kmsg.WriteTxnMarkersResponse)) {
+	resp, waits := s.writeMarkers(q, protocol.None)
+	if len(waits) == 0 {
+		done(resp)
+		return
+	}
+	deadline := s.Now().Add(s.forwardTimeout())
+	later(s.Log, func() Response {
+		awaitMarkers(context.Background(), s, resp, waits, deadline)
+		done(resp)
+		return nil
+	})
+}
+
+// writeMarkers appends all markers of a request, or answers each with a code.
+func (s *Server) writeMarkers(q *kmsg.WriteTxnMarkersRequest, all protocol.Code) (resp *kmsg.WriteTxnMarkersResponse, waits []markerWait) {
+	resp = q.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
+	img := s.Image()
+	if all == protocol.None && slices.ContainsFunc(q.Markers, func(m kmsg.WriteTxnMarkersRequestMarker) bool { return m.ProducerID == -1 || m.ProducerEpoch == -1 }) {
+		all = protocol.UnknownServerError // it is a bare exception there
 	}
 	places := markerPlaces{resp: resp, producers: map[int64]int{}, topics: map[markerTopic]int{}}
-	var waits []markerWait
 	for i := range q.Markers {
 		m := &q.Markers[i]
 		marker := TxnMarker{m.ProducerID, m.ProducerEpoch, m.Committed, m.CoordinatorEpoch, m.TransactionVersion}
@@ -65,25 +105,18 @@ func writeTxnMarkers(s *Server, c *Call, q *kmsg.WriteTxnMarkersRequest) (Respon
 			topic := img.Topic(m.Topics[j].Topic)
 			for _, n := range m.Topics[j].Partitions {
 				w := markerWait{producer: at, topic: t, part: len(rt.Partitions)}
-				code := code
+				code := all
 				if code == protocol.None {
 					code = s.writeMarker(topic, n, marker, &w)
 				}
 				rt.Partitions = append(rt.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{Partition: n, ErrorCode: int16(code)})
-				if w.done != nil {
+				if w.done != nil && !w.settled(&rt.Partitions[w.part]) {
 					waits = append(waits, w)
 				}
 			}
 		}
 	}
-	if len(waits) == 0 {
-		return resp, nil
-	}
-	deadline := s.Now().Add(s.forwardTimeout())
-	return &Pending{Wait: func(ctx context.Context) (Response, error) {
-		awaitMarkers(ctx, s, resp, waits, deadline)
-		return resp, nil
-	}}, nil
+	return resp, waits
 }
 
 // writeMarker appends a marker to one partition. Where its outcome comes later w says when.

@@ -118,6 +118,8 @@ const (
 	offsetCost    = 200
 	memberCost    = 600
 	producerCost  = 300
+	// one of a list
+	transactionCost = 200
 )
 
 func weighOffsets(response any) int {
@@ -155,6 +157,22 @@ func weighConsumerGroup(response any) int {
 		}
 		topics(m.Assignment.TopicPartitions)
 		topics(m.TargetAssignment.TopicPartitions)
+	}
+	return n
+}
+
+func weighTransaction(response any) int {
+	n := describedCost
+	for _, t := range response.(*kmsg.DescribeTransactionsResponseTransactionState).Topics {
+		n += topicCost + 20*len(t.Partitions)
+	}
+	return n
+}
+
+func weighTransactions(response any) int {
+	n := 0
+	for _, x := range response.([]kmsg.ListTransactionsResponseTransactionState) {
+		n += transactionCost + 4*len(x.TransactionalID)
 	}
 	return n
 }

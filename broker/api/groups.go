@@ -57,8 +57,9 @@ func keyPartition(key string, n int32) int32 {
 	return max(h, -h) % n
 }
 
-// groupCode is what a client is told of an operation that no machine has answered (CoordinatorOperationExceptionHelper).
-func (s *Server) groupCode(err error) protocol.Code {
+// CoordinatorCode is what a client is told of an operation that no machine has answered (CoordinatorOperationExceptionHelper, and
+// TransactionStateManager for what its appends say).
+func (s *Server) CoordinatorCode(err error) protocol.Code {
 	var code protocol.Code
 	switch {
 	case err == nil:
@@ -82,7 +83,7 @@ func (s *Server) groupCode(err error) protocol.Code {
 		}
 		return code
 	}
-	s.Log.Error("an operation on a group failed", "error", err.Error())
+	s.Log.Error("an operation of a coordinator failed", "error", err.Error())
 	return protocol.UnknownServerError
 }
 
@@ -119,21 +120,25 @@ func newAsking(n int) *asking { return &asking{left: n, outcomes: make([]answerO
 
 // do runs the i-th operation, in the partition of a group.
 func (a *asking) do(s *Server, i int, id string, op coordinator.Operation[*group.Machine]) {
-	if a.weigh != nil {
-		all := op
-		op = func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
-			if a.spent.Load() > MaxAnswer {
-				return coordinator.Effects{Replies: []coordinator.Reply{{To: t, Response: protocol.InvalidRequest}}}
-			}
-			return all(m, now, t)
-		}
+	a.in(s, i, s.groupPartition(id), weighed(a, op))
+}
+
+// weighed keeps an operation from running when the answers of those before it are too large.
+func weighed[M coordinator.Machine](a *asking, op coordinator.Operation[M]) coordinator.Operation[M] {
+	if a.weigh == nil {
+		return op
 	}
-	a.in(s, i, s.groupPartition(id), op)
+	return func(m M, now int64, t coordinator.Token) coordinator.Effects {
+		if a.spent.Load() > MaxAnswer {
+			return coordinator.Effects{Replies: []coordinator.Reply{{To: t, Response: protocol.InvalidRequest}}}
+		}
+		return op(m, now, t)
+	}
 }
 
 // in runs the i-th operation in a partition.
 func (a *asking) in(s *Server, i int, partition int32, op coordinator.Operation[*group.Machine]) {
-	s.Groups.Do(partition, op, func(response any, err error) { a.done(i, response, s.groupCode(err)) })
+	s.Groups.Do(partition, op, func(response any, err error) { a.done(i, response, s.CoordinatorCode(err)) })
 }
 
 // done takes the outcome of the i-th operation.

@@ -94,7 +94,7 @@ func TestGroupCodes(t *testing.T) {
 		{protocol.RecordListTooLarge, protocol.UnknownServerError},
 		{protocol.InvalidProducerEpoch, protocol.InvalidProducerEpoch},
 	} {
-		if got := w.s.groupCode(c.err); got != c.want {
+		if got := w.s.CoordinatorCode(c.err); got != c.want {
 			t.Errorf("%v: %v, want %v", c.err, got, c.want)
 		}
 	}

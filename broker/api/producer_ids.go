@@ -31,9 +31,8 @@ type blockFetch struct {
 	failed bool
 }
 
-// take gives out an id if there is one, and has the next block fetched when nine tenths are used up. Where there is none it returns what
-// to wait for.
-func (p *producerIDs) take(s *Server) (id int64, ok bool, coming *blockFetch) {
+// take gives out up to n ids, and has the next block fetched when nine tenths are used up. Where there is none it returns what to wait for.
+func (p *producerIDs) take(s *Server, n int64) (ids idBlock, coming *blockFetch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.use.left() == 0 && p.next.left() > 0 {
@@ -47,30 +46,40 @@ func (p *producerIDs) take(s *Server) (id int64, ok bool, coming *blockFetch) {
 			return nil
 		})
 	}
-	if p.use.left() == 0 {
-		return 0, false, p.fetching
-	}
-	p.use.first++
-	return p.use.first - 1, true, nil
+	ids = idBlock{p.use.first, p.use.first + min(n, p.use.left())}
+	p.use.first = ids.end
+	return ids, p.fetching
 }
 
-// wait gives out an id as soon as there is one, for at most the given time and unless the controller refuses.
-func (p *producerIDs) wait(s *Server, coming *blockFetch, limit time.Duration) (id int64, ok bool) {
+// wait gives out ids as soon as there are any, for at most the given time and unless the controller refuses.
+func (p *producerIDs) wait(s *Server, n int64, coming *blockFetch, limit time.Duration) (ids idBlock) {
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for {
 		select {
 		case <-coming.done:
 			if coming.failed {
-				return 0, false
+				return idBlock{}
 			}
 		case <-timeout.C:
-			return 0, false
+			return idBlock{}
 		}
-		if id, ok, coming = p.take(s); ok { // others may have been faster: then the next block is coming
-			return id, true
+		if ids, coming = p.take(s, n); ids.left() > 0 { // others may have been faster: then the next block is coming
+			return ids
 		}
 	}
+}
+
+// ProducerIDs gives out up to n producer ids, that nobody else has: first and those after it. It may wait for the controller.
+func (s *Server) ProducerIDs(n int64) (first, count int64, err error) {
+	ids, coming := s.producers.take(s, n)
+	if ids.left() == 0 {
+		ids = s.producers.wait(s, n, coming, producerIDWait)
+	}
+	if ids.left() == 0 {
+		return 0, 0, protocol.CoordinatorLoadInProgress
+	}
+	return ids.first, ids.left(), nil
 }
 
 // fetch gets a block from the controller.

@@ -28,6 +28,8 @@ type Replicas interface {
 	// StartVerification begins the verification of a producer in a partition (KIP-890). Where the guard says so the transaction coordinator
 	// must be asked, and the guard goes with the append.
 	StartVerification(id partition.ID, producerID int64, epoch int16, seq int32, bumpsEpochs bool) (partition.Guard, protocol.Code)
+	// CheckVerified says what an append of a transactional batch with that guard would say: for a coordinator, whose append comes later.
+	CheckVerified(id partition.ID, producerID int64, epoch int16, g partition.Guard) protocol.Code
 	// Producers describes the producers of a partition, by id.
 	Producers(id partition.ID) ([]partition.ProducerState, protocol.Code)
 	// DeleteRecords moves the log start to offset (-1: the high watermark).

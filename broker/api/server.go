@@ -23,6 +23,7 @@ type Server struct {
 	Controller Controller
 	Replicas   Replicas
 	Groups     Groups
+	Txns       Txns
 	Sessions   *fetch.Cache // of incremental fetches
 
 	FetchMaxBytes int32 // fetch.max.bytes

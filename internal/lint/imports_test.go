@@ -60,7 +60,7 @@ var mayImport = map[string]rule{
 		"sessions and long polls know neither connection nor log",
 	},
 	"broker/api": {
-		[]string{"protocol", "protocol/record", "config", "controller", "broker/partition", "broker/fetch", "coordinator", "coordinator/group"},
+		[]string{"protocol", "protocol/record", "config", "controller", "broker/partition", "broker/fetch", "coordinator", "coordinator/group", "coordinator/txn"},
 		"a handler takes types from pure packages; whatever owns a lock, a socket or a file comes as an interface of broker/api",
 	},
 	"broker": {

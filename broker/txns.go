@@ -1,0 +1,182 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/broker/api"
+	"weir/controller"
+	"weir/coordinator"
+	"weir/coordinator/txn"
+)
+
+// txnTopic is where the transaction coordinator keeps its state.
+const txnTopic = "__transaction_state"
+
+// txns runs the transaction coordinator: it tells the runtime what this broker leads, and the machines of settings and metadata, and
+// carries out what they send.
+type txns struct {
+	*coordinator.Runtime[*txn.Machine]
+	*elections
+	api      *api.Server
+	config   atomic.Pointer[txn.Config]
+	metadata atomic.Pointer[txnMetadata]
+
+	// write has this broker's own partitions marked.
+	write func(q *kmsg.WriteTxnMarkersRequest, done func(*kmsg.WriteTxnMarkersResponse))
+	// remote sends a request to another broker and calls answered once. nil: there is no other.
+	remote func(node int32, request any, answered func(answer any, err error))
+
+	retry, retryMax time.Duration // of verifications that are told CONCURRENT_TRANSACTIONS
+
+	mu       sync.Mutex
+	changing bool // a goroutine tells the machines
+	tellings sync.WaitGroup
+}
+
+func (b *Broker) newTxns() *txns {
+	ms := func(name string) time.Duration { return time.Duration(b.static.Int64(name)) * time.Millisecond }
+	x := &txns{
+		elections: &elections{topic: txnTopic, nodeID: b.nodeID, static: b.static,
+			log: &coordLog{replicas: b.replicas, loadBytes: int32(min(b.static.Int("transaction.state.log.load.buffer.size"), maxLoadBytes))}},
+		api:      b.api,
+		write:    b.api.WriteMarkers,
+		retry:    ms("add.partitions.to.txn.retry.backoff.ms"),
+		retryMax: min(ms("add.partitions.to.txn.retry.backoff.max.ms"), ms("request.timeout.ms")),
+	}
+	img := controller.NewImage()
+	x.metadata.Store(&txnMetadata{img})
+	x.config.Store(x.settings(img))
+	x.Runtime = coordinator.New(coordinator.Config[*txn.Machine]{
+		New: func(_, epoch int32) *txn.Machine { return txn.New(x.config.Load(), x.metadata.Load(), epoch) },
+		Log: x.log, Changed: x.changed, Send: x.send, Logger: b.log, Now: b.cfg.Now, Timeout: ms("request.timeout.ms"),
+	})
+	x.runtime = x.Runtime
+	return x
+}
+
+// close ends the coordinator. Nothing publishes images any more.
+func (x *txns) close() {
+	x.Close()
+	x.tellings.Wait()
+}
+
+// apply takes a new image: it is a Subscriber.
+func (x *txns) apply(_, img *controller.Image, d *controller.Delta) {
+	x.metadata.Store(&txnMetadata{img})
+	settings := x.applyTopic(img, d) || d.Features
+	if settings {
+		x.config.Store(x.settings(img))
+	}
+	if settings || len(d.Topics) > 0 || len(d.Deleted) > 0 {
+		x.tell()
+	}
+}
+
+// settings compiles what the machines go by.
+func (x *txns) settings(img *controller.Image) *txn.Config {
+	s := x.static
+	c := &txn.Config{
+		MaxTimeoutMs:      int32(s.Int("transaction.max.timeout.ms")),
+		AbortCheckMs:      s.Int64("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+		ExpirationMs:      s.Int64("transactional.id.expiration.ms"),
+		ExpirationCheckMs: s.Int64("transaction.remove.expired.transaction.cleanup.interval.ms"),
+		TwoPhaseCommit:    s.Bool("transaction.two.phase.commit.enable"),
+		Version:           img.Feature(controller.TransactionVersion),
+	}
+	if t := x.log.topic.Load(); t != nil {
+		c.MaxRecordBytes = max(1, t.maxBytes-batchAndRecordBytes)
+	}
+	return c
+}
+
+// batchAndRecordBytes is what a batch of one record takes beside its key and value, as the runtime counts it: 61 and 23.
+const batchAndRecordBytes = 84
+
+// tell has the machines told of the newest settings and metadata, on a goroutine of its own: whoever publishes images must not wait for
+// transactions, and of many changes in a row the last is enough.
+func (x *txns) tell() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.changing {
+		return
+	}
+	x.changing = true
+	x.tellings.Add(1)
+	go x.telling()
+}
+
+func (x *txns) telling() {
+	defer x.tellings.Done()
+	for told := (*txnMetadata)(nil); ; {
+		md := x.metadata.Load()
+		x.mu.Lock()
+		if md == told {
+			x.changing = false
+			x.mu.Unlock()
+			return
+		}
+		x.mu.Unlock()
+		told = md
+		cfg := x.config.Load()
+		x.Each(func(m *txn.Machine, now int64, _ coordinator.Token) coordinator.Effects { return m.SetConfig(now, cfg) })
+		x.Each(x.metadataChanged)
+	}
+}
+
+func (x *txns) metadataChanged(m *txn.Machine, now int64, _ coordinator.Token) coordinator.Effects {
+	return m.MetadataChanged(now, x.metadata.Load())
+}
+
+// changed tells one machine, after its load, of the newest metadata and settings.
+func (x *txns) changed(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
+	m.SetConfig(now, x.config.Load()) // it has no effects of its own
+	return x.metadataChanged(m, now, t)
+}
+
+// idsPerAsk is how many producer ids a partition's machine is given at a time: a broker's block is for all of them.
+const idsPerAsk = 100
+
+// errNoConnection is what became of a request to another broker.
+var errNoConnection = errors.New("there is no connection to that broker")
+
+// send carries out what a machine sends. Markers for this broker have their places in the logs when it returns.
+func (x *txns) send(q coordinator.Send, answered func(answer any, err error)) {
+	switch r := q.Request.(type) {
+	case txn.AllocateIDs:
+		go x.allocate(answered)
+	case *kmsg.WriteTxnMarkersRequest:
+		switch {
+		case q.Node == x.nodeID:
+			x.write(r, func(resp *kmsg.WriteTxnMarkersResponse) { answered(resp, nil) })
+		case x.remote != nil:
+			x.remote(q.Node, r, answered)
+		default:
+			answered(nil, errNoConnection)
+		}
+	default:
+		answered(nil, fmt.Errorf("a request that nobody sends: %T", r))
+	}
+}
+
+func (x *txns) allocate(answered func(answer any, err error)) {
+	first, count, err := x.api.ProducerIDs(idsPerAsk)
+	answered(txn.IDs{First: first, Count: count}, err)
+}
+
+// txnMetadata is txn.Metadata on an image.
+type txnMetadata struct{ img *controller.Image }
+
+// Leader implements txn.Metadata.
+func (m *txnMetadata) Leader(topic string, partition int32) (node int32, ok bool) {
+	p := m.img.Topic(topic).Partition(partition)
+	if p == nil {
+		return -1, false
+	}
+	return p.Leader, true
+}
