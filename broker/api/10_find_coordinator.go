@@ -45,11 +45,11 @@ func findCoordinator(s *Server, c *Call, q *kmsg.FindCoordinatorRequest) (Respon
 		}
 		return resp
 	}
-	of := s.coordinators(q.CoordinatorType)
+	of := coordinatorsOf(s, q.CoordinatorType)
 	if of == nil || !slices.ContainsFunc(keys, func(key string) bool { return of.may(c.Session, key) }) {
 		return answer(), nil
 	}
-	if t := s.Image().Topic(of.topic); t != nil && !s.loadingHere(of, t, keys) {
+	if t := s.Image().Topic(of.topic); t != nil && !of.loadingHere(s, t, keys) {
 		return answer(), nil
 	}
 	return later(s.Log, func() Response {
@@ -72,14 +72,14 @@ type coordinators struct {
 	}
 }
 
-// coordinators returns what there is to know of a type of coordinators, nil for one that there is not.
-func (s *Server) coordinators(kind int8) *coordinators {
+// coordinatorsOf returns what there is to know of a type of coordinators, nil for one that there is not.
+func coordinatorsOf(s *Server, kind int8) *coordinators {
 	switch kind {
 	case groupCoordinator:
 		may := func(who *Session, key string) bool { return s.mayGroup(who, Describe, key) }
 		return &coordinators{offsetsTopic, s.groupPartition, may, protocol.GroupAuthorizationFailed, s.Groups}
 	case transactionCoordinator:
-		may := func(who *Session, key string) bool { return s.mayTxn(who, Describe, key) }
+		may := func(who *Session, key string) bool { return mayTxn(s, who, Describe, key) }
 		return &coordinators{txnTopic, s.TxnPartition, may, protocol.TransactionalIDAuthorizationFailed, s.Txns}
 	}
 	return nil
@@ -89,7 +89,7 @@ func (s *Server) coordinators(kind int8) *coordinators {
 func (s *Server) coordinatorOf(c *Call, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	r := kmsg.NewFindCoordinatorResponseCoordinator()
 	r.Key, r.NodeID, r.Port, r.ErrorMessage = key, -1, -1, new(string)
-	switch of := s.coordinators(kind); {
+	switch of := coordinatorsOf(s, kind); {
 	case kind == shareCoordinator:
 		r.ErrorCode = int16(protocol.InvalidRequest)
 	case of == nil:
@@ -126,7 +126,7 @@ func oldCoordinator(resp *kmsg.FindCoordinatorResponse) {
 }
 
 // loadingHere says whether this broker coordinates one of the keys and may not have loaded it.
-func (s *Server) loadingHere(of *coordinators, t *controller.Topic, keys []string) bool {
+func (of *coordinators) loadingHere(s *Server, t *controller.Topic, keys []string) bool {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, key := range keys {

@@ -35,6 +35,8 @@ func TestFindCoordinator(t *testing.T) {
 	versions(t, 10, func(t *testing.T, v int16) {
 		w, _ := groupWorld(t)
 		w.auth.deny(Describe, GroupResource, "denied")
+		w.auth.deny(Describe, TransactionalIDResource, "denied")
+		txnsOf(w)
 		ask := func(kind int8, keys ...string) []string {
 			return found(call[*kmsg.FindCoordinatorResponse](w, v, findOf(kind, keys...)))
 		}
@@ -45,8 +47,11 @@ func TestFindCoordinator(t *testing.T) {
 			t.Errorf("denied: %q", got)
 		}
 		if v >= 1 {
-			if got := ask(transactionCoordinator, "x"); !slices.Equal(got, []string{"COORDINATOR_NOT_AVAILABLE -1 :-1"}) {
+			if got := ask(transactionCoordinator, "x"); !slices.Equal(got, []string{"NONE 1 h1:9091"}) {
 				t.Errorf("transactions: %q", got)
+			}
+			if got := ask(transactionCoordinator, "denied"); !slices.Equal(got, []string{"TRANSACTIONAL_ID_AUTHORIZATION_FAILED -1 :-1"}) {
+				t.Errorf("denied: %q", got)
 			}
 			if got := ask(shareCoordinator, "x"); !slices.Equal(got, []string{"INVALID_REQUEST -1 :-1"}) {
 				t.Errorf("share: %q", got)

@@ -30,7 +30,7 @@ func initProducerID(s *Server, c *Call, q *kmsg.InitProducerIDRequest) (Response
 		return resp, nil
 	}
 	if q.TransactionalID != nil {
-		return s.askTxn(*q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
+		return askTxn(s, *q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
 			return m.InitProducerID(now, t, q, txn.TwoPhase{})
 		}, func(code protocol.Code) Response {
 			resp.ErrorCode = int16(code)
@@ -55,7 +55,7 @@ func initProducerID(s *Server, c *Call, q *kmsg.InitProducerIDRequest) (Response
 // initProblem finds why no producer id is given out.
 func (s *Server) initProblem(c *Call, q *kmsg.InitProducerIDRequest) protocol.Code {
 	switch {
-	case q.TransactionalID != nil && !s.mayTxn(c.Session, Write, *q.TransactionalID):
+	case q.TransactionalID != nil && !mayTxn(s, c.Session, Write, *q.TransactionalID):
 		return protocol.TransactionalIDAuthorizationFailed
 	case q.TransactionalID == nil && !s.mayCluster(c.Session, IdempotentWrite):
 		return protocol.ClusterAuthorizationFailed

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/coordinator"
 	"weir/protocol"
 )
 
@@ -49,12 +50,13 @@ func TestInitProducerID(t *testing.T) {
 			{"id alone", nil, 0, 5, -1, protocol.InvalidRequest, 3},
 			{"epoch alone", nil, 0, -1, 5, protocol.InvalidRequest, 3},
 			{"empty transactional id", &empty, 1000, -1, -1, protocol.InvalidRequest, 0},
-			{"transactional id", &word, 1000, -1, -1, protocol.CoordinatorNotAvailable, 0},
+			{"transactional id", &word, 1000, -1, -1, protocol.CoordinatorLoadInProgress, 0},
 			{"no time", &word, 0, -1, -1, protocol.InvalidTransactionTimeout, 0},
 			{"too much time", &word, 900_001, -1, -1, protocol.InvalidTransactionTimeout, 0},
 		} {
 			w := newWorld(t)
 			w.allocates(1000)
+			txnsOf(w).answer = func(int) (any, error) { return nil, coordinator.ErrLoading }
 			q := kmsg.NewPtrInitProducerIDRequest()
 			q.TransactionalID, q.TransactionTimeoutMillis, q.ProducerID, q.ProducerEpoch = c.txn, c.timeoutMs, c.id, c.epoch
 			r := call[*kmsg.InitProducerIDResponse](w, v, q)

@@ -18,10 +18,10 @@ import (
 
 func addPartitionsToTxn(s *Server, c *Call, q *kmsg.AddPartitionsToTxnRequest) (Response, error) {
 	if q.Version >= 4 {
-		return s.addBatched(c, q), nil
+		return addBatched(s, c, q), nil
 	}
 	resp := q.ResponseKind().(*kmsg.AddPartitionsToTxnResponse)
-	if !s.mayTxn(c.Session, Write, q.TransactionalID) {
+	if !mayTxn(s, c.Session, Write, q.TransactionalID) {
 		return addedTopics(resp, q, func(string, int32) protocol.Code { return protocol.TransactionalIDAuthorizationFailed }), nil
 	}
 	img := s.Image()
@@ -48,7 +48,7 @@ func addPartitionsToTxn(s *Server, c *Call, q *kmsg.AddPartitionsToTxnRequest) (
 			return protocol.OperationNotAttempted
 		}), nil
 	}
-	return s.askTxn(q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
+	return askTxn(s, q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
 		return m.AddPartitionsToTxn(now, t, q)
 	}, func(code protocol.Code) Response {
 		return addedTopics(resp, q, func(string, int32) protocol.Code { return fencedCode(q.Version, code) })
@@ -71,7 +71,7 @@ func addedTopics(resp *kmsg.AddPartitionsToTxnResponse, q *kmsg.AddPartitionsToT
 }
 
 // addBatched answers another broker. What is about one partition of __transaction_state is one operation.
-func (s *Server) addBatched(c *Call, q *kmsg.AddPartitionsToTxnRequest) Response {
+func addBatched(s *Server, c *Call, q *kmsg.AddPartitionsToTxnRequest) Response {
 	resp := q.ResponseKind().(*kmsg.AddPartitionsToTxnResponse)
 	if !s.mayCluster(c.Session, ClusterAction) {
 		resp.ErrorCode = int16(protocol.ClusterAuthorizationFailed)

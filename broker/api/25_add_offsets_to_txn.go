@@ -21,13 +21,13 @@ func addOffsetsToTxn(s *Server, c *Call, q *kmsg.AddOffsetsToTxnRequest) (Respon
 		return resp
 	}
 	switch {
-	case !s.mayTxn(c.Session, Write, q.TransactionalID):
+	case !mayTxn(s, c.Session, Write, q.TransactionalID):
 		return failed(protocol.TransactionalIDAuthorizationFailed), nil
 	case !s.mayGroup(c.Session, Read, q.Group):
 		return failed(protocol.GroupAuthorizationFailed), nil
 	}
 	offsets := s.groupPartition(q.Group)
-	return s.askTxn(q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
+	return askTxn(s, q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
 		return m.AddOffsetsToTxn(now, t, q, offsets)
 	}, failed), nil
 }

@@ -23,10 +23,10 @@ func endTxn(s *Server, c *Call, q *kmsg.EndTxnRequest) (Response, error) {
 		resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = int16(code), -1, -1
 		return resp
 	}
-	if !s.mayTxn(c.Session, Write, q.TransactionalID) {
+	if !mayTxn(s, c.Session, Write, q.TransactionalID) {
 		return failed(protocol.TransactionalIDAuthorizationFailed), nil
 	}
-	return s.askTxn(q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
+	return askTxn(s, q.TransactionalID, func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
 		return m.EndTxn(now, t, q)
 	}, failed), nil
 }

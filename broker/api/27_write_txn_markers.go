@@ -61,7 +61,7 @@ func writeTxnMarkers(s *Server, c *Call, q *kmsg.WriteTxnMarkersRequest) (Respon
 	if !s.mayCluster(c.Session, Alter) && !s.mayCluster(c.Session, ClusterAction) {
 		code = protocol.ClusterAuthorizationFailed
 	}
-	resp, waits := s.writeMarkers(q, code)
+	resp, waits := writeMarkers(s, q, code)
 	if len(waits) == 0 {
 		return resp, nil
 	}
@@ -75,7 +75,7 @@ func writeTxnMarkers(s *Server, c *Call, q *kmsg.WriteTxnMarkersRequest) (Respon
 // WriteMarkers is the request of this broker's own transaction coordinator. What it writes has its place in the logs when it returns; done is
 // called once, maybe before that.
 func (s *Server) WriteMarkers(q *kmsg.WriteTxnMarkersRequest, done func(*kmsg.WriteTxnMarkersResponse)) {
-	resp, waits := s.writeMarkers(q, protocol.None)
+	resp, waits := writeMarkers(s, q, protocol.None)
 	if len(waits) == 0 {
 		done(resp)
 		return
@@ -89,7 +89,7 @@ func (s *Server) WriteMarkers(q *kmsg.WriteTxnMarkersRequest, done func(*kmsg.Wr
 }
 
 // writeMarkers appends all markers of a request, or answers each with a code.
-func (s *Server) writeMarkers(q *kmsg.WriteTxnMarkersRequest, all protocol.Code) (resp *kmsg.WriteTxnMarkersResponse, waits []markerWait) {
+func writeMarkers(s *Server, q *kmsg.WriteTxnMarkersRequest, all protocol.Code) (resp *kmsg.WriteTxnMarkersResponse, waits []markerWait) {
 	resp = q.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
 	img := s.Image()
 	if all == protocol.None && slices.ContainsFunc(q.Markers, func(m kmsg.WriteTxnMarkersRequestMarker) bool { return m.ProducerID == -1 || m.ProducerEpoch == -1 }) {
@@ -177,32 +177,4 @@ func awaitMarkers(ctx context.Context, s *Server, resp *kmsg.WriteTxnMarkersResp
 		}
 		resp.Markers[w.producer].Topics[w.topic].Partitions[w.part].ErrorCode = int16(code)
 	}
-}
-
-// markerPlaces finds or makes a topic's place in the response: Kafka has one for each producer, however many markers name it.
-type markerPlaces struct {
-	resp      *kmsg.WriteTxnMarkersResponse
-	producers map[int64]int
-	topics    map[markerTopic]int
-}
-
-type markerTopic struct {
-	producer int
-	topic    string
-}
-
-func (p *markerPlaces) of(producer int64, topic string) (i, j int) {
-	i, ok := p.producers[producer]
-	if !ok {
-		i = len(p.resp.Markers)
-		p.producers[producer] = i
-		p.resp.Markers = append(p.resp.Markers, kmsg.WriteTxnMarkersResponseMarker{ProducerID: producer})
-	}
-	m := &p.resp.Markers[i]
-	if j, ok = p.topics[markerTopic{i, topic}]; !ok {
-		j = len(m.Topics)
-		p.topics[markerTopic{i, topic}] = j
-		m.Topics = append(m.Topics, kmsg.WriteTxnMarkersResponseMarkerTopic{Topic: topic})
-	}
-	return i, j
 }

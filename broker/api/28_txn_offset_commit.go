@@ -19,14 +19,14 @@ import (
 func txnOffsetCommit(s *Server, c *Call, q *kmsg.TxnOffsetCommitRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
 	switch {
-	case !s.mayTxn(c.Session, Write, q.TransactionalID):
+	case !mayTxn(s, c.Session, Write, q.TransactionalID):
 		return refuseTxnCommits(resp, q, protocol.TransactionalIDAuthorizationFailed), nil
 	case !s.mayGroup(c.Session, Read, q.Group):
 		return refuseTxnCommits(resp, q, protocol.GroupAuthorizationFailed), nil
 	}
 	img, kept := s.Image(), q.Topics[:0]
 	for _, t := range q.Topics {
-		if t.Partitions = s.checkTxnCommit(c.Session, img, resp, &t, q.Version); len(t.Partitions) > 0 {
+		if t.Partitions = checkTxnCommit(s, c.Session, img, resp, &t, q.Version); len(t.Partitions) > 0 {
 			kept = append(kept, t)
 		}
 	}
@@ -37,13 +37,13 @@ func txnOffsetCommit(s *Server, c *Call, q *kmsg.TxnOffsetCommitRequest) (Respon
 		return refuseTxnCommits(resp, q, protocol.InvalidGroupID), nil
 	}
 	a := newAsking(1)
-	s.verifyOffsets(img, q, func(id partition.ID, g partition.Guard, code protocol.Code) {
+	verifyOffsets(s, img, q, func(id partition.ID, g partition.Guard, code protocol.Code) {
 		if code != protocol.None {
 			a.done(0, nil, s.CoordinatorCode(code))
 			return
 		}
 		a.in(s, 0, id.Partition, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
-			return s.commitTxnOffsets(m, now, t, q, id, g)
+			return commitTxnOffsets(s, m, now, t, q, id, g)
 		})
 	})
 	return a.then(func(outcomes []answerOf) Response {
@@ -66,7 +66,7 @@ func txnOffsetCommit(s *Server, c *Call, q *kmsg.TxnOffsetCommitRequest) (Respon
 
 // commitTxnOffsets is the operation on the group. A marker of the transaction goes through the same machine, so that what the guard says
 // holds until the records are appended.
-func (s *Server) commitTxnOffsets(m *group.Machine, now int64, t coordinator.Token, q *kmsg.TxnOffsetCommitRequest, id partition.ID, g partition.Guard) coordinator.Effects {
+func commitTxnOffsets(s *Server, m *group.Machine, now int64, t coordinator.Token, q *kmsg.TxnOffsetCommitRequest, id partition.ID, g partition.Guard) coordinator.Effects {
 	fx := m.TxnOffsetCommit(now, t, q)
 	if fx.Producer == nil {
 		return fx
@@ -80,7 +80,7 @@ func (s *Server) commitTxnOffsets(m *group.Machine, now int64, t coordinator.Tok
 
 // verifyOffsets asks the transaction coordinator whether the group's partition of __consumer_offsets is in the producer's transaction, or
 // has it added. then is called once, maybe before it returns.
-func (s *Server) verifyOffsets(img *controller.Image, q *kmsg.TxnOffsetCommitRequest, then func(id partition.ID, g partition.Guard, code protocol.Code)) {
+func verifyOffsets(s *Server, img *controller.Image, q *kmsg.TxnOffsetCommitRequest, then func(id partition.ID, g partition.Guard, code protocol.Code)) {
 	n := s.groupPartition(q.Group)
 	id := partition.ID{Partition: n}
 	if t := img.Topic(offsetsTopic); t != nil {
@@ -88,7 +88,7 @@ func (s *Server) verifyOffsets(img *controller.Image, q *kmsg.TxnOffsetCommitReq
 	}
 	add := q.Version >= 5
 	guard, code := s.Replicas.StartVerification(id, q.ProducerID, q.ProducerEpoch, 0, add)
-	if code != protocol.None || !guard.Needed() || s.TxnVerifier == nil || !add && !s.verifiesTxns() {
+	if code != protocol.None || !guard.Needed() || s.TxnVerifier == nil || !add && !verifiesTxns(s) {
 		then(id, guard, code)
 		return
 	}
@@ -115,7 +115,7 @@ func commitCode(c protocol.Code, version int16) protocol.Code {
 }
 
 // checkTxnCommit gives a topic both its name and its id, refuses what cannot be committed, and returns the other partitions.
-func (s *Server) checkTxnCommit(who *Session, img *controller.Image, resp *kmsg.TxnOffsetCommitResponse, t *kmsg.TxnOffsetCommitRequestTopic, version int16) []kmsg.TxnOffsetCommitRequestTopicPartition {
+func checkTxnCommit(s *Server, who *Session, img *controller.Image, resp *kmsg.TxnOffsetCommitResponse, t *kmsg.TxnOffsetCommitRequestTopic, version int16) []kmsg.TxnOffsetCommitRequestTopicPartition {
 	var topic *controller.Topic
 	code := protocol.None
 	if version >= 6 {

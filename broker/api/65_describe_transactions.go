@@ -22,7 +22,7 @@ func describeTransactions(s *Server, c *Call, q *kmsg.DescribeTransactionsReques
 		return nil, err
 	}
 	for i, id := range q.TransactionalIDs {
-		if !s.mayTxn(c.Session, Describe, id) {
+		if !mayTxn(s, c.Session, Describe, id) {
 			a.done(i, nil, protocol.TransactionalIDAuthorizationFailed)
 			continue
 		}

@@ -39,7 +39,7 @@ func listTransactions(s *Server, c *Call, q *kmsg.ListTransactionsRequest) (Resp
 			switch o := &outcomes[i]; o.code {
 			case protocol.None:
 				for _, x := range o.response.([]kmsg.ListTransactionsResponseTransactionState) {
-					if s.mayTxn(c.Session, Describe, x.TransactionalID) {
+					if mayTxn(s, c.Session, Describe, x.TransactionalID) {
 						resp.TransactionStates = append(resp.TransactionStates, x)
 					}
 				}

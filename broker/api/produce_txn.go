@@ -134,7 +134,7 @@ func startPartition(s *Server, c *Call, q *kmsg.ProduceRequest, v *verification,
 			Add: c.Header.Version >= 12}}
 	}
 	p := verifying{topic: i, part: j, asked: -1, verified: verified{guard: guard, code: code}}
-	if code == protocol.None && (v.ask.Add || s.verifiesTxns()) {
+	if code == protocol.None && (v.ask.Add || verifiesTxns(s)) {
 		p.asked = len(v.ask.Partitions)
 		v.ask.Partitions = append(v.ask.Partitions, TxnPartition{topic.Name, index})
 	}

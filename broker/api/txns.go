@@ -35,7 +35,7 @@ func (a *asking) inTxns(s *Server, i int, partition int32, op coordinator.Operat
 }
 
 // askTxn runs one operation on a transactional id. Its answer is the machine's, or what failed makes of a code.
-func (s *Server) askTxn(id string, op coordinator.Operation[*txn.Machine], failed func(code protocol.Code) Response) Response {
+func askTxn(s *Server, id string, op coordinator.Operation[*txn.Machine], failed func(code protocol.Code) Response) Response {
 	a := newAsking(1)
 	a.inTxns(s, 0, s.TxnPartition(id), op)
 	return a.then(func(outcomes []answerOf) Response {
@@ -47,7 +47,7 @@ func (s *Server) askTxn(id string, op coordinator.Operation[*txn.Machine], faile
 }
 
 // mayTxn says whether the session may do op to a transactional id.
-func (s *Server) mayTxn(who *Session, op Operation, id string) bool {
+func mayTxn(s *Server, who *Session, op Operation, id string) bool {
 	return s.Authorizer.Authorize(who, op, TransactionalIDResource, id)
 }
 
@@ -61,7 +61,7 @@ func fencedCode(version int16, code protocol.Code) protocol.Code {
 
 // verifiesTxns says whether the transaction coordinator is asked before a client's transactional batch is appended. Where the client
 // leaves it to the broker to add partitions to its transaction it is asked in any case.
-func (s *Server) verifiesTxns() bool {
+func verifiesTxns(s *Server) bool {
 	img := s.Image()
 	l := config.Layers{Static: s.Config, Cluster: img.Config(controller.BrokerConfig, ""),
 		Broker: img.Config(controller.BrokerConfig, strconv.Itoa(int(s.NodeID)))}
