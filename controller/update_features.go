@@ -39,7 +39,8 @@ func (c *Controller) updateFeatures(in Input, q *kmsg.UpdateFeaturesRequest) (km
 		if in.Image.Feature(u.Feature) != u.MaxVersionLevel {
 			records = append(records, &FeatureLevelRecord{Name: clone(u.Feature), Level: u.MaxVersionLevel})
 		}
-		r.Results = append(r.Results, kmsg.UpdateFeaturesResponseResult{Feature: clone(u.Feature)})
+		message := "NONE" // so Kafka has it
+		r.Results = append(r.Results, kmsg.UpdateFeaturesResponseResult{Feature: clone(u.Feature), ErrorMessage: &message})
 	}
 	if q.ValidateOnly {
 		return r, nil

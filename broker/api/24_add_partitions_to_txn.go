@@ -14,6 +14,7 @@ import (
 // Versions: 2 PRODUCER_FENCED · 3 flexible · 4 of brokers: many transactions, verification (KIP-890) · 5 TRANSACTION_ABORTABLE.
 // Needs: up to version 3 WRITE on TransactionalId, WRITE on each Topic that is not internal; later CLUSTER_ACTION on Cluster.
 // Differs from Kafka:
+//   - a request of version 4 or 5 about no transaction is answered; Kafka leaves it without
 //   - a transactional id that a request of version 4 or 5 has added partitions for is answered INVALID_REQUEST when it comes again in it
 
 func addPartitionsToTxn(s *Server, c *Call, q *kmsg.AddPartitionsToTxnRequest) (Response, error) {

@@ -12,9 +12,7 @@ import (
 //
 // Versions: 1 duration filter (KIP-994) · 2 pattern of transactional ids (KIP-1152).
 // Needs: DESCRIBE on each TransactionalId that is listed.
-// Differs from Kafka:
-//   - the pattern is RE2's: what only Java's expressions have is INVALID_REGULAR_EXPRESSION
-//   - transactions that do not fit into one answer are answered INVALID_REQUEST
+// Differs from Kafka: transactions that do not fit into one answer are answered INVALID_REQUEST.
 
 func listTransactions(s *Server, c *Call, q *kmsg.ListTransactionsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.ListTransactionsResponse)

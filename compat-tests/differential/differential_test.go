@@ -56,7 +56,7 @@ func TestRequests(t *testing.T) {
 	kafka, ours := pair(t)
 	run := strconv.FormatInt(time.Now().UnixMilli(), 36)
 	start := time.Now().Add(-time.Hour).Truncate(time.Second).UnixMilli()
-	scripts := slices.Concat(metadataScripts, topicScripts, configScripts, produceScripts, fetchScripts, groupScripts, txnScripts)
+	scripts := slices.Concat(metadataScripts, topicScripts, configScripts, produceScripts, fetchScripts, groupScripts, txnScripts, txnClientScripts)
 	slices.SortStableFunc(scripts, func(a, b script) int { return cmp.Compare(a.key, b.key) })
 	number := 0
 	for _, c := range scripts {

@@ -158,7 +158,8 @@ func init() {
 const apiVersions = 18
 
 // mustServe are the keys that have to be in ApiVersions whatever else is still missing.
-var mustServe = []int16{0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 60, 68, 69, 74, 75}
+var mustServe = []int16{0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 32, 33, 35, 37, 42, 44, 47, 57, 60,
+	61, 65, 66, 68, 69, 74, 75}
 
 var apiKey = regexp.MustCompile(`^ApiVersions\.ApiKeys(\[(\d+)\](\..*)?)?$`)
 

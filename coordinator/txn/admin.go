@@ -53,7 +53,7 @@ type Filter struct {
 	Unknown []string
 }
 
-// NewFilter reads a request. The code is INVALID_REGULAR_EXPRESSION, or none. The pattern is RE2's: what only Java's has is invalid.
+// NewFilter reads a request. The code is INVALID_REGULAR_EXPRESSION, or none. The pattern is RE2's, as in Kafka.
 func NewFilter(r *kmsg.ListTransactionsRequest) (*Filter, protocol.Code) {
 	f := &Filter{any: len(r.StateFilters) == 0, longer: -1}
 	for _, name := range r.StateFilters {
