@@ -58,7 +58,7 @@ func TestTransactionsCommand(t *testing.T) {
 	list := command("list")
 	contains(t, list, id, "Ongoing")
 	contains(t, command("describe", "--transactional-id", id), id, "Ongoing", topic+"-0")
-	refused(t, b, "TransactionalIdNotFoundException", transactionsCommand, "describe", "--transactional-id", id+"-none")
+	refused(t, b, "could not be found", transactionsCommand, "describe", "--transactional-id", id+"-none")
 	producers := command("describe-producers", "--topic", topic, "--partition", "0")
 	producer := regexp.MustCompile(regexp.QuoteMeta(id) + `\s+\d+\s+(\d+)`).FindStringSubmatch(list)
 	if producer == nil {
