@@ -156,7 +156,7 @@ func gather(t *tree) (perKey map[int16][]string, elsewhere []difference) {
 				}
 				if m := handlerFile.FindStringSubmatch(f.path); m != nil {
 					var key int16
-					fmt.Sscan(m[1], &key)
+					fmt.Sscanf(m[1], "%d", &key) // not Sscan: to it 08 is no octal number
 					perKey[key] = append(perKey[key], d)
 				} else {
 					if about := before(c.Text()); about != "" {
