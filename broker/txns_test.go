@@ -403,3 +403,55 @@ func TestTransactionVersionIsKept(t *testing.T) {
 		t.Errorf("after another restart: %d", got)
 	}
 }
+
+// A transaction that takes longer than its time-out is aborted by the coordinator, and its producer is fenced; an id that nobody uses is
+// forgotten.
+func TestTransactionsTimeOut(t *testing.T) {
+	x := startForTxns(t, t.TempDir(), "transaction.abort.timed.out.transaction.cleanup.interval.ms=10", "transactional.id.expiration.ms=300",
+		"transaction.remove.expired.transaction.cleanup.interval.ms=10")
+	x.b.submitTopic(t, "t", 1)
+	id := "slow"
+	x.init(id)
+	q := kmsg.NewPtrInitProducerIDRequest()
+	q.TransactionalID, q.TransactionTimeoutMillis = &id, 1
+	r := txnAsk[*kmsg.InitProducerIDResponse](x, 5, q)
+	x.ok("init", r.ErrorCode)
+	p := txnProducer{r.ProducerID, r.ProducerEpoch}
+	if code := x.produce(12, id, p, "t", "a", 0); code != protocol.None {
+		t.Fatal(code)
+	}
+	x.settled("t")
+	if got := x.committed("t"); len(got) > 0 {
+		t.Errorf("committed: %q", got)
+	}
+	if code := x.produce(12, id, p, "t", "late", 1); code != protocol.InvalidProducerEpoch {
+		t.Errorf("a late record: %v", code)
+	}
+	d := kmsg.NewPtrDescribeTransactionsRequest()
+	d.TransactionalIDs = []string{id}
+	for code := protocol.None; code != protocol.TransactionalIDNotFound; {
+		code = protocol.Code(txnAsk[*kmsg.DescribeTransactionsResponse](x, 0, d).TransactionStates[0].ErrorCode)
+	}
+}
+
+// Without verification a client of version 1 writes where it pleases; one of version 2 is added to its transaction all the same.
+func TestVerificationIsDynamic(t *testing.T) {
+	x := startForTxns(t, t.TempDir())
+	x.b.submitTopic(t, "t", 1)
+	p := x.init("one")
+	if code := x.produce(11, "one", p, "t", "a", 0); code != protocol.TransactionAbortable {
+		t.Errorf("verified: %v", code)
+	}
+	x.b.submitSetting(t, controller.BrokerConfig, "", "transaction.partition.verification.enable", "false")
+	if code := x.produce(11, "one", p, "t", "a", 0); code != protocol.None {
+		t.Errorf("not verified: %v", code)
+	}
+	two := x.init("two")
+	if code := x.produce(12, "two", two, "t", "b", 0); code != protocol.None {
+		t.Errorf("version 2: %v", code)
+	}
+	x.end(5, "two", two, true)
+	if lso, end := x.stable("t"); lso != 0 || end < 2 {
+		t.Errorf("the stable offset is %d of %d: nobody ends the first", lso, end)
+	}
+}
