@@ -23,9 +23,9 @@ const txnTopic = "__transaction_state"
 type txns struct {
 	*coordinator.Runtime[*txn.Machine]
 	*elections
-	api      *api.Server
-	config   atomic.Pointer[txn.Config]
-	metadata atomic.Pointer[txnMetadata]
+	api    *api.Server
+	config atomic.Pointer[txn.Config]
+	image  atomic.Pointer[controller.Image]
 
 	// write has this broker's own partitions marked.
 	write func(q *kmsg.WriteTxnMarkersRequest, done func(*kmsg.WriteTxnMarkersResponse))
@@ -50,10 +50,10 @@ func (b *Broker) newTxns() *txns {
 		retryMax: min(ms("add.partitions.to.txn.retry.backoff.max.ms"), ms("request.timeout.ms")),
 	}
 	img := controller.NewImage()
-	x.metadata.Store(&txnMetadata{img})
+	x.image.Store(img)
 	x.config.Store(x.settings(img))
 	x.Runtime = coordinator.New(coordinator.Config[*txn.Machine]{
-		New: func(_, epoch int32) *txn.Machine { return txn.New(x.config.Load(), x.metadata.Load(), epoch) },
+		New: func(_, epoch int32) *txn.Machine { return txn.New(x.config.Load(), x, epoch) },
 		Log: x.log, Changed: x.changed, Send: x.send, Logger: b.log, Now: b.cfg.Now, Timeout: ms("request.timeout.ms"),
 	})
 	x.runtime = x.Runtime
@@ -68,7 +68,7 @@ func (x *txns) close() {
 
 // apply takes a new image: it is a Subscriber.
 func (x *txns) apply(_, img *controller.Image, d *controller.Delta) {
-	x.metadata.Store(&txnMetadata{img})
+	x.image.Store(img)
 	settings := x.applyTopic(img, d) || d.Features
 	if settings {
 		x.config.Store(x.settings(img))
@@ -113,16 +113,16 @@ func (x *txns) tell() {
 
 func (x *txns) telling() {
 	defer x.tellings.Done()
-	for told := (*txnMetadata)(nil); ; {
-		md := x.metadata.Load()
+	for told := (*controller.Image)(nil); ; {
+		img := x.image.Load()
 		x.mu.Lock()
-		if md == told {
+		if img == told {
 			x.changing = false
 			x.mu.Unlock()
 			return
 		}
 		x.mu.Unlock()
-		told = md
+		told = img
 		cfg := x.config.Load()
 		x.Each(func(m *txn.Machine, now int64, _ coordinator.Token) coordinator.Effects { return m.SetConfig(now, cfg) })
 		x.Each(x.metadataChanged)
@@ -130,7 +130,7 @@ func (x *txns) telling() {
 }
 
 func (x *txns) metadataChanged(m *txn.Machine, now int64, _ coordinator.Token) coordinator.Effects {
-	return m.MetadataChanged(now, x.metadata.Load())
+	return m.MetadataChanged(now, x)
 }
 
 // changed tells one machine, after its load, of the newest metadata and settings.
@@ -169,12 +169,9 @@ func (x *txns) allocate(answered func(answer any, err error)) {
 	answered(txn.IDs{First: first, Count: count}, err)
 }
 
-// txnMetadata is txn.Metadata on an image.
-type txnMetadata struct{ img *controller.Image }
-
-// Leader implements txn.Metadata.
-func (m *txnMetadata) Leader(topic string, partition int32) (node int32, ok bool) {
-	p := m.img.Topic(topic).Partition(partition)
+// Leader implements txn.Metadata, by the newest image: a topic that a client was told of must not be taken for one that is gone.
+func (x *txns) Leader(topic string, partition int32) (node int32, ok bool) {
+	p := x.image.Load().Topic(topic).Partition(partition)
 	if p == nil {
 		return -1, false
 	}

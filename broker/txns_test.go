@@ -455,3 +455,31 @@ func TestVerificationIsDynamic(t *testing.T) {
 		t.Errorf("the stable offset is %d of %d: nobody ends the first", lso, end)
 	}
 }
+
+// A topic that a client was told of is one that its transaction's markers go to, also before the machines have been told of it.
+func TestMarkersOfNewTopic(t *testing.T) {
+	x := startForTxns(t, t.TempDir())
+	p := x.init("x")
+	m := x.b.txns
+	m.mu.Lock()
+	for m.changing { // what there is to tell is told first
+		m.mu.Unlock()
+		m.tellings.Wait()
+		m.mu.Lock()
+	}
+	m.changing = true // nobody tells any more
+	m.mu.Unlock()
+	x.b.submitTopic(t, "t", 1)
+	if code := x.produce(12, "x", p, "t", "a", 0); code != protocol.None {
+		t.Fatal(code)
+	}
+	x.end(5, "x", p, true)
+	d := kmsg.NewPtrDescribeTransactionsRequest()
+	d.TransactionalIDs = []string{"x"}
+	for state := ""; state != "CompleteCommit"; {
+		state = txnAsk[*kmsg.DescribeTransactionsResponse](x, 0, d).TransactionStates[0].State
+	}
+	if lso, end := x.stable("t"); lso != 2 || end != 2 {
+		t.Errorf("the stable offset is %d of %d", lso, end)
+	}
+}

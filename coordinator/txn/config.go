@@ -14,7 +14,8 @@ type Config struct {
 	Version int16
 }
 
-// Metadata is what the machine asks of the cluster's metadata at one version. It never changes: MetadataChanged hands a new one.
+// Metadata is what the machine asks of the cluster's metadata. It knows every topic that has ever been named to the machine, unless it is
+// gone. MetadataChanged hands a new one, or says that the same knows more.
 type Metadata interface {
 	// Leader returns the broker that leads a partition, -1 while nobody does. ok says whether there is such a partition.
 	Leader(topic string, partition int32) (node int32, ok bool)
