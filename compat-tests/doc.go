@@ -3,7 +3,7 @@
 //
 // It is a Go module of its own, so that the clients never become dependencies of the broker. This package holds the harness
 // (broker.go: start, stop, kill -9, start again on the same data) and the three Go clients behind one interface (client.go); its
-// tests need nothing but Go. Beside it, with more needs: tools (kcat, Kafka's own tools in Java, big files), image (a Docker
+// tests need nothing but Go. Beside it, with more needs: tools (kcat, Kafka's own tools and the programs of java/, big files), image (a Docker
 // daemon) and differential (the same requests to Apache Kafka and to this broker).
 //
 // Every test can be proved on Apache Kafka itself, and a test that fails there is wrong: WEIR_COMPAT_KAFKA=4.4.0 starts that
