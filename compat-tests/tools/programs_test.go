@@ -91,7 +91,7 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // console reads a topic with ConsoleConsumer and returns its values.
 func console(t *testing.T, b *compat.Broker, topic, isolation string) []string {
 	t.Helper()
-	out := tool(t, b, nil, consoleConsumer, "--topic", topic, "--from-beginning", "--isolation-level", isolation, "--timeout-ms", "4000")
+	out := tool(t, b, nil, consoleConsumer, "--topic", topic, "--partition", "0", "--offset", "earliest", "--isolation-level", isolation, "--timeout-ms", "10000")
 	return strings.FieldsFunc(out, func(r rune) bool { return r == '\n' })
 }
 
