@@ -59,12 +59,13 @@ func TestConsoleConsumer(t *testing.T) {
 // startVerifiable starts a member of a group that says what it gets.
 func startVerifiable(t *testing.T, b *compat.Broker, group, topic, protocol string, args ...string) *process {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "consumer.properties")
-	if err := os.WriteFile(config, []byte("client.id=one\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	config, properties := filepath.Join(t.TempDir(), "consumer.properties"), "client.id=one\n"
 	if protocol == "classic" {
+		properties += "heartbeat.interval.ms=500\n"
 		args = append(args, "--session-timeout", "3000")
+	}
+	if err := os.WriteFile(config, []byte(properties), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	return startTool(t, b, verifiableConsumer, append(args, "--group-id", group, "--topic", topic, "--group-protocol", protocol, "--command-config", config)...)
 }

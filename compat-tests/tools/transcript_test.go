@@ -37,6 +37,7 @@ var (
 // tool runs one of Kafka's tools and keeps what it printed, whatever its exit code. Lines are sorted: their order is not the broker's.
 func (x *transcript) tool(class string, args ...string) {
 	x.t.Helper()
+	x.t.Setenv("KAFKA_TOOL_OPTS", "-XX:TieredStopAtLevel=1") // a command lives for a second: compiling it well takes longer
 	r := tryTool(x.t, x.b, nil, class, args...)
 	x.note(class[strings.LastIndexByte(class, '.')+1:]+" "+strings.Join(args, " "), r.stdout+"\n"+r.stderr)
 }
