@@ -76,11 +76,12 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.node.Subscribe(b.replicas.Apply)
-	b.groups = b.newGroups()
-	b.node.Subscribe(b.groups.apply)
 	if err := b.register(ctx); err != nil {
 		return nil, err
 	}
+	// Not earlier: what this broker led before it stopped it leads anew since it registered, and each election is a load.
+	b.groups = b.newGroups()
+	b.node.Subscribe(b.groups.apply)
 	b.serve()
 	go b.watch()
 	return b, nil
