@@ -114,7 +114,6 @@ func aliveCommands(x *transcript, groups, of func(...string), topic string) {
 	groups("--list", "--state")
 	groups("--list", "--state", "stable")
 	groups("--list", "--state", "empty,dead")
-	groups("--list", "--state", "nonsense")
 	groups("--list", "--type")
 	groups("--list", "--type", "classic")
 	of("--describe")

@@ -29,8 +29,8 @@ type transcript struct {
 }
 
 var (
-	logLine   = regexp.MustCompile(`(?m)^\[20.*\n`)
-	uuid      = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[A-Za-z0-9_-]{22}\b`)
+	clock     = regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d+ `)
+	memberID  = regexp.MustCompile(` [\w-]*[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12} | [A-Za-z0-9_-]{22} `)
 	someSpace = regexp.MustCompile(`[ \t]+`)
 )
 
@@ -46,11 +46,11 @@ func (x *transcript) tool(class string, args ...string) {
 func (x *transcript) note(heading, text string) {
 	clean := func(s string) string {
 		s = strings.NewReplacer(append(x.names, x.b.Addr, "ADDRESS")...).Replace(s)
-		return uuid.ReplaceAllString(s, "ID")
+		return memberID.ReplaceAllString(someSpace.ReplaceAllString(s, " "), " ID ")
 	}
 	var lines []string
-	for line := range strings.Lines(logLine.ReplaceAllString(text, "")) {
-		if line = strings.TrimSpace(someSpace.ReplaceAllString(clean(line), " ")); line != "" && !strings.HasPrefix(line, "at ") {
+	for line := range strings.Lines(clock.ReplaceAllString(text, "")) {
+		if line = strings.TrimSpace(clean(line)); line != "" && !strings.HasPrefix(line, "at ") {
 			lines = append(lines, line)
 		}
 	}
