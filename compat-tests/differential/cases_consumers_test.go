@@ -74,12 +74,14 @@ func (s *session) stable(members ...*consumerMember) {
 		if g.State != "Stable" || g.Epoch != g.AssignmentEpoch || len(g.Members) != len(members) {
 			return false
 		}
+		owned := 0
 		for _, m := range members {
+			owned += len(m.owned)
 			if m.epoch != g.Epoch {
 				return false
 			}
 		}
-		return true
+		return owned > 0 || len(members[0].topics) == 0 // coordinators hear of a new topic a moment later
 	})
 }
 
@@ -124,6 +126,7 @@ var consumerScripts = []script{
 		two := s.consumer("g", 2, "a")
 		s.stable(one, two)
 		s.describeConsumers("two of them", v, one.group)
+		s.written("records of two", one.group)
 		s.ask("an epoch too many", v, with(func(r request) { r.MemberEpoch++ }))
 		s.ask("the epoch before, with what it has", v, with(func(r request) { r.MemberEpoch-- }))
 		s.ask("the epoch before, with what it has not", v, with(func(r request) { r.MemberEpoch, r.Topics = r.MemberEpoch-1, two.owned }))
@@ -166,6 +169,7 @@ var consumerScripts = []script{
 		s.ask("it leaves", 1, one.heartbeat(func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.MemberEpoch = -1 }))
 		s.ask("deleted", 0, remove)
 		s.ask("committed by nobody to the empty group", v, s.commit(one.group, "", -1, "a", 1))
+		s.written("records in the end", one.group)
 		s.ask("committed by who has left", v, s.commit(one.group, one.id, 1, "a", 1))
 	}},
 	{"static consumers", 68, 0, 1, func(s *session, v int16) {
@@ -192,7 +196,9 @@ var consumerScripts = []script{
 		s.ask("the former one", v, one.heartbeat())
 		s.ask("the former one commits", 9, s.commit(one.group, one.id, one.epoch, "a", 0))
 		s.ask("the former one leaves", v, leave(one, -1))
+		s.written("records before it leaves", one.group)
 		s.ask("the instance leaves", v, leave(two, -1))
+		s.written("records after it has left", one.group)
 		s.ask("the instance leaves again", v, leave(two, -1))
 	}},
 	{"more consumers than there may be", 68, 0, 1, func(s *session, v int16) {
@@ -237,6 +243,8 @@ var consumerScripts = []script{
 		none := s.consumer("j", 5)
 		none.topics = []string{}
 		s.ask("no names and no expression", v, none.heartbeat())
+		s.written("records of g", one.group)
+		s.written("records of h", three.group)
 	}},
 	{"from classic to consumer and back", 68, 0, 1, func(s *session, v int16) {
 		s.create("a", 2)

@@ -357,11 +357,21 @@ var groupScripts = []script{
 		s.ask("of no group", v, alter("", "consumer.session.timeout.ms", "50000", set))
 		s.ask("added to what is no list", v, alter(group, "consumer.session.timeout.ms", "5", kmsg.IncrementalAlterConfigOpAppend))
 		s.ask("of a share group", v, alter(group, "share.auto.offset.reset", "earliest", set))
+		seen := func(key, value string) { // Kafka's own metadata follows its answer
+			s.until(func() bool {
+				r := s.quiet(4, &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group,
+					ConfigNames: []string{key}}}}).(*kmsg.DescribeConfigsResponse)
+				return *r.Resources[0].Configs[0].Value == value
+			})
+		}
+		seen("share.auto.offset.reset", "earliest")
 		s.ask("described", 4, &kmsg.DescribeConfigsRequest{IncludeSynonyms: true, Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
 		s.ask("taken back", v, alter(group, "consumer.session.timeout.ms", "", kmsg.IncrementalAlterConfigOpDelete))
+		seen("consumer.session.timeout.ms", "45000")
 		s.ask("taken back, described", 4, &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
 		s.ask("replaced", 2, &kmsg.AlterConfigsRequest{Resources: []kmsg.AlterConfigsRequestResource{{ResourceType: 32, ResourceName: group,
 			Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: "consumer.heartbeat.interval.ms", Value: ptr("6000")}}}}})
+		seen("consumer.heartbeat.interval.ms", "6000")
 		s.ask("replaced, described", 4, &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
 	}},
 	{"resources with settings", 74, 0, 1, func(s *session, v int16) {
