@@ -148,6 +148,8 @@ var groupScripts = []script{
 		s.ask("of a stranger among members", v, s.commit(group, "x", 1, "a", 0))
 		s.ask("of nobody among members", v, s.commit(group, "", -1, "a", 0))
 		s.ask("what is there", 7, s.offsets(7, simple, "a"))
+		s.written("records of offsets", simple)
+		s.written("records of members", group)
 	}},
 	{"fetching offsets", 9, 1, 10, func(s *session, v int16) {
 		s.create("a", 2)
@@ -251,6 +253,7 @@ var groupScripts = []script{
 		s.ask("a member", v, leaveGroup(group, id))
 		s.ask("a member, again", v, leaveGroup(group, id))
 		s.ask("what is left", 5, &kmsg.DescribeGroupsRequest{Groups: []string{group}})
+		s.written("records", group)
 	}},
 	{"describing", 15, 0, 6, func(s *session, v int16) {
 		group := s.topic("g")
@@ -271,6 +274,7 @@ var groupScripts = []script{
 			s.ask("groups "+strings.ReplaceAll(strings.Join(ids, ","), s.prefix, ""), v, &kmsg.DeleteGroupsRequest{Groups: ids})
 		}
 		s.ask("what is left", 7, s.offsets(7, s.topic("simple"), "a"))
+		s.written("records", s.topic("simple"))
 	}},
 	{"deleting offsets", 47, 0, 0, func(s *session, v int16) {
 		group := s.topic("g")
@@ -292,6 +296,7 @@ var groupScripts = []script{
 		s.ask("of the empty group", v, of("", "a", 0))
 		s.ask("of a group with members", v, of(members, "a", 0))
 		s.ask("what is left", 7, s.offsets(7, group, "a"))
+		s.written("records", group)
 	}},
 	{"the consumer protocol", 68, 0, 1, func(s *session, v int16) {
 		s.create("a", 2)

@@ -99,6 +99,7 @@ var memberScripts = []script{
 		s.ask("it is gone: heartbeat of the other", 4, heartbeat(group, one, 2))
 		s.ask("it is gone: commit", 9, s.commit(group, two, 2, "a", 0))
 		s.ask("it is gone: sync", v, syncGroup(group, two, 2))
+		s.written("records", group)
 	}},
 	{"more members than there may be", 11, 0, 9, func(s *session, v int16) {
 		group := s.topic("g")
@@ -175,6 +176,7 @@ var memberScripts = []script{
 		s.ask("the instance leaves", 5, instance)
 		s.ask("left: described", 5, &kmsg.DescribeGroupsRequest{Groups: []string{group}})
 		s.ask("left: heartbeat", 4, beat(id, "i", 1))
+		s.written("records", group)
 	}},
 	{"metadata of commits", 8, 2, 10, func(s *session, v int16) {
 		s.create("a", 2)
@@ -206,6 +208,7 @@ var memberScripts = []script{
 		twice.Topics[0].Partitions[1].Offset = 9
 		s.ask("one partition twice", v, twice)
 		s.ask("what is there", 7, s.offsets(7, group, "a"))
+		s.written("records", group)
 	}},
 	{"listing", 16, 0, 5, func(s *session, v int16) {
 		s.create("a", 1)

@@ -47,7 +47,9 @@ func (s *session) value(kind uint16, v []byte) string {
 		return "tombstone"
 	}
 	switch kind {
-	case 1, 2: // times and random member ids are in the middle
+	case 1: // the version, the offset and the leader epoch; times come behind the metadata
+		return fmt.Sprintf("%x, %d bytes", v[:min(len(v), 14)], len(v))
+	case 2: // times and random member ids are everywhere
 		return fmt.Sprintf("%d bytes", len(v))
 	case 3, 6: // a hash or a time, and tags
 		v = v[:max(0, len(v)-9)]
