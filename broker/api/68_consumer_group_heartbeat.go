@@ -26,7 +26,7 @@ func consumerGroupHeartbeat(s *Server, c *Call, q *kmsg.ConsumerGroupHeartbeatRe
 		resp.ErrorCode = int16(code)
 		return resp
 	}
-	who := s.member(c)
+	who := client(s, c)
 	switch {
 	case !s.servesGroups("consumer"):
 		return failed(protocol.UnsupportedVersion), nil

@@ -182,8 +182,8 @@ func (s *Server) ask(id string, op coordinator.Operation[*group.Machine], failed
 	})
 }
 
-// member is who sent a request, as members of groups are described.
-func (s *Server) member(c *Call) group.Client {
+// client is who sent a request, as members of groups are described.
+func client(s *Server, c *Call) group.Client {
 	session := c.Session // the machine may ask later, and c may be another request then
 	return group.Client{
 		ID: string(c.Header.ClientID), Host: "/" + session.RemoteHost,

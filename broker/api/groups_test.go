@@ -277,11 +277,11 @@ func TestListConfigResources(t *testing.T) {
 }
 
 // The machine asks what a member may describe when its regular expression is resolved, which is after its request.
-func TestMemberMayDescribe(t *testing.T) {
+func TestClientMayDescribe(t *testing.T) {
 	w, _ := groupWorld(t)
 	w.auth.deny(Describe, TopicResource, "secret")
 	c := &Call{Session: w.who}
-	may := w.s.member(c).MayDescribe
+	may := client(w.s, c).MayDescribe
 	c.Session = nil // the call is over
 	if may("secret") || !may("t") {
 		t.Errorf("secret: %t, t: %t", may("secret"), may("t"))
