@@ -79,15 +79,16 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.node.Subscribe(b.replicas.Apply)
+	if err := b.register(ctx); err != nil {
+		return nil, err
+	}
+	// Not earlier: what this broker led before it stopped it leads anew since it registered, and each election is a load.
 	b.api = b.newAPI()
 	b.groups, b.txns = b.newGroups(), b.newTxns()
 	b.api.Groups, b.api.Txns = b.groups, b.txns
 	b.api.OffsetMarkers, b.api.TxnVerifier = b.groups, b.txns
 	b.node.Subscribe(b.groups.apply)
 	b.node.Subscribe(b.txns.apply)
-	if err := b.register(ctx); err != nil {
-		return nil, err
-	}
 	b.serve()
 	go b.watch()
 	return b, nil

@@ -1,6 +1,9 @@
 package broker
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -136,5 +139,29 @@ func TestOffsetsTopicIsDeleted(t *testing.T) {
 	}
 	if got := b.fetchOffset(t); got != -1 {
 		t.Errorf("in the new topic: %d", got)
+	}
+}
+
+// After a restart every partition is loaded once. A broker that starts is still the leader for its image; it hears of its election when it
+// has registered.
+func TestLoadOnceAfterRestart(t *testing.T) {
+	b := startForGroups(t)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	again, err := Start(t.Context(), Config{Settings: b.static, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { again.Close() })
+	for p := range int32(2) {
+		if err := again.groups.Wait(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again.Close()
+	if n := strings.Count(log.String(), "a coordinator is loaded"); n != 2 {
+		t.Errorf("2 partitions were loaded %d times:\n%s", n, log.String())
 	}
 }

@@ -58,7 +58,7 @@ func (l *coordLog) MaxBatchBytes(int32) int {
 // Append implements coordinator.Log. It does not ask for min.insync.replicas first: as in Kafka, a write that they keep from being committed
 // times out.
 func (l *coordLog) Append(partitionID int32, b *coordinator.Batch) (int64, error) {
-	q := partition.AppendRequest{Version: 12, Acks: 1, Coordinator: true}
+	q := partition.AppendRequest{Version: 12, Acks: 1, Coordinator: true, InEpoch: true, LeaderEpoch: b.LeaderEpoch}
 	if b.Marker != nil {
 		control := record.ControlAbort
 		if b.Marker.Commit {

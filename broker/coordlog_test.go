@@ -149,6 +149,11 @@ func TestCoordLogRefusals(t *testing.T) {
 	if _, err := l.Append(0, &big); !errors.Is(err, protocol.MessageTooLarge) {
 		t.Errorf("too large: %v", err)
 	}
+	for _, epoch := range []int32{-1, 1} {
+		if _, err := l.Append(0, &coordinator.Batch{Records: records("a=1"), LeaderEpoch: epoch, TimestampMs: b.cfg.Now().UnixMilli()}); !errors.Is(err, protocol.FencedLeaderEpoch) {
+			t.Errorf("leader epoch %d, it is 0: %v", epoch, err)
+		}
+	}
 	old := coordinator.Batch{Records: records("a=1"), Producer: &coordinator.Producer{ID: 4, Epoch: 5}, TimestampMs: b.cfg.Now().UnixMilli()}
 	if _, err := l.Append(0, &old); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package compat
 import (
 	"context"
 	"fmt"
-	"net"
 	"strconv"
 	"sync"
 	"testing"
@@ -22,116 +21,15 @@ var groupSettings = []string{
 
 // crew is the members of one group, with what they have read.
 type crew struct {
-	t     *testing.T
-	b     *Broker
-	group string
-	topic string
-	next  bool // the consumer protocol (KIP-848)
+	t       *testing.T
+	b       *Broker
+	group   string
+	topic   string
+	library starter
 
 	mu   sync.Mutex
 	seen map[string]int // number of a record: how often
 	more chan struct{}
-}
-
-// member is one of them. It commits what it has read after each poll.
-type member struct {
-	client *kgo.Client
-	stop   context.CancelFunc
-	done   chan struct{}
-	mu     sync.Mutex
-	dead   bool
-	conns  []net.Conn
-	n      int // records read; under the crew's lock
-}
-
-// dial makes the member's connections, and none once it is dead.
-func (m *member) dial(ctx context.Context, network, host string) (net.Conn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, network, host)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.dead && err == nil {
-		c.Close()
-		return nil, net.ErrClosed
-	}
-	m.conns = append(m.conns, c)
-	return c, err
-}
-
-// die cuts the member off, as a process that was killed: it cannot even leave the group.
-func (m *member) die() {
-	m.mu.Lock()
-	m.dead = true
-	for _, c := range m.conns {
-		if c != nil {
-			c.Close()
-		}
-	}
-	m.mu.Unlock()
-	m.stop()
-	<-m.done
-	go m.client.Close() // it tries to leave, in vain
-}
-
-// leave ends the member as it should: what it has read is committed.
-func (m *member) leave(t *testing.T) {
-	t.Helper()
-	m.stop()
-	<-m.done
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	for { // while the group rebalances a commit may be refused, and the last poll's may have been cut off
-		err := m.client.CommitUncommittedOffsets(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			t.Errorf("the last commit: %v", err)
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	m.client.Close()
-}
-
-func (c *crew) join() *member {
-	c.t.Helper()
-	m := &member{done: make(chan struct{})}
-	options := []kgo.Opt{kgo.SeedBrokers(c.b.Addr), kgo.ConsumerGroup(c.group), kgo.ConsumeTopics(c.topic), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Dialer(m.dial), kgo.MetadataMinAge(50 * time.Millisecond),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }), kgo.FetchMaxWait(200 * time.Millisecond)}
-	if c.next {
-		options = append(options, kgo.ServerSideBalancer())
-	} else {
-		options = append(options, kgo.SessionTimeout(3*time.Second), kgo.HeartbeatInterval(300*time.Millisecond))
-	}
-	client, err := kgo.NewClient(options...)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	m.client = client
-	ctx, stop := context.WithCancel(context.Background())
-	m.stop = stop
-	go func() {
-		defer close(m.done)
-		for ctx.Err() == nil {
-			fetches := client.PollFetches(ctx)
-			c.mu.Lock()
-			fetches.EachRecord(func(r *kgo.Record) {
-				c.seen[string(r.Key)]++
-				m.n++
-			})
-			c.mu.Unlock()
-			if fetches.NumRecords() > 0 {
-				client.CommitUncommittedOffsets(ctx) // one that fails is made good by a later one, or by reading again
-			}
-			select {
-			case c.more <- struct{}{}:
-			default:
-			}
-		}
-	}()
-	return m
 }
 
 // await returns when all records up to n were read.
@@ -169,13 +67,13 @@ func (c *crew) produce(from, to int, partitions int32) {
 }
 
 // The members of a group share its partitions, commit, die and are replaced; the broker is killed in the middle. Every record is
-// read, none twice but what a dead member had read and not committed, and in the end everything is committed.
+// read, none twice but what a member had read and could not commit, and in the end everything is committed.
 func TestGroupSharesDiesResumes(t *testing.T) {
-	for _, protocol := range []string{"classic", "consumer"} {
-		t.Run(protocol, func(t *testing.T) {
+	for _, library := range libraries {
+		t.Run(library.name, func(t *testing.T) {
 			b := Start(t, groupSettings...)
 			const partitions = 6
-			c := &crew{t: t, b: b, group: "crew-" + protocol, topic: CreateTopic(t, b, partitions), next: protocol == "consumer", seen: map[string]int{}, more: make(chan struct{}, 1)}
+			c := &crew{t: t, b: b, group: "crew", topic: CreateTopic(t, b, partitions), library: library.start, seen: map[string]int{}, more: make(chan struct{}, 1)}
 			c.produce(0, 300, partitions)
 			one := c.join()
 			c.await(300)

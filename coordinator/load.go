@@ -110,6 +110,7 @@ func (s *shard[M]) takeOver(m M, end int64, err error) {
 		s.again()
 		return
 	}
+	s.rt.log.Debug("a coordinator is loaded", "partition", s.partition, "epoch", s.epoch, "end", end)
 	s.machine, s.state = m, active
 	s.log = writes{next: end, committed: s.rt.cfg.Log.Committed(s.partition), lingerMs: max(0, s.rt.cfg.Linger.Milliseconds())}
 	if s.rt.cfg.Changed != nil {

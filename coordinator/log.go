@@ -8,6 +8,7 @@ type Batch struct {
 	TimestampMs int64
 	Producer    *Producer // nil: not transactional
 	Marker      *Marker   // instead of Records
+	LeaderEpoch int32     // that the partition must be led in: who was loaded earlier may not know all that is in it
 }
 
 // records is how many offsets the batch takes.

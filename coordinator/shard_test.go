@@ -182,6 +182,22 @@ func TestLinger(t *testing.T) {
 	})
 }
 
+// Every append says in which epoch the machine was loaded: the log refuses one from an earlier one.
+func TestAppendsNameTheirEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil)
+		b.lead()
+		b.ask(write("a")).want(t, "in epoch 1", "wrote [a]")
+		b.rt.Elected(0, 5)
+		b.rt.Wait(t.Context(), 0)
+		synctest.Wait()
+		b.ask(write("b")).want(t, "in epoch 5", "wrote [b]")
+		if !slices.Equal(b.log.epochs, []int32{1, 5}) {
+			t.Errorf("appended in epochs %d", b.log.epochs)
+		}
+	})
+}
+
 func TestFailedAppendReloads(t *testing.T) {
 	boom := errors.New("boom")
 	synctest.Test(t, func(t *testing.T) {

@@ -134,6 +134,7 @@ type topic struct {
 	entered  chan struct{} // told when an append has come
 	limit    int
 	watchers map[int]func()
+	epochs   []int32 // of the appends
 	loads    int
 	loading  int
 	most     int // loads at a time
@@ -161,6 +162,7 @@ func (l *topic) Append(partition int32, b *Batch) (int64, error) {
 	if l.fail != nil {
 		return -1, l.fail
 	}
+	l.epochs = append(l.epochs, b.LeaderEpoch)
 	base := l.end + l.shift
 	s := stored{base: base, producer: b.Producer, marker: b.Marker}
 	for _, r := range b.Records {

@@ -188,7 +188,7 @@ func (s *shard[M]) flush() error {
 	if n == 0 {
 		return nil
 	}
-	w.batch.TimestampMs = s.now
+	w.batch.TimestampMs, w.batch.LeaderEpoch = s.now, s.epoch
 	base, err := s.append(&w.batch)
 	if want := w.next - n; err == nil && base != want {
 		err = fmt.Errorf("%w: records that were to be at offset %d are at %d", ErrFailed, want, base)

@@ -42,7 +42,7 @@ func joinGroup(s *Server, c *Call, q *kmsg.JoinGroupRequest) (Response, error) {
 	if q.Version == 0 { // it has no field for it
 		q.RebalanceTimeoutMillis = q.SessionTimeoutMillis
 	}
-	who := client(c)
+	who := client(s, c)
 	if q.MemberID == "" {
 		id := s.NewID()
 		who.NewID = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])

@@ -19,7 +19,6 @@ import (
 //   - a regular expression that compiles to more than about 10,000 instructions is INVALID_REGULAR_EXPRESSION
 //   - a tie of the votes for an assignor goes to the one that is configured first
 //   - the hash of the topics' metadata in the records is FNV-1a, not XXH3; member ids that the broker makes have another form
-//   - topics that a regular expression matches are not filtered by what the client may describe: without ACLs nobody notices
 
 func consumerGroupHeartbeat(s *Server, c *Call, q *kmsg.ConsumerGroupHeartbeatRequest) (Response, error) {
 	failed := func(code protocol.Code) Response {
@@ -27,16 +26,15 @@ func consumerGroupHeartbeat(s *Server, c *Call, q *kmsg.ConsumerGroupHeartbeatRe
 		resp.ErrorCode = int16(code)
 		return resp
 	}
-	denied := func(topic string) bool { return !s.mayTopic(c.Session, Describe, topic) }
+	who := client(s, c)
 	switch {
 	case !s.servesGroups("consumer"):
 		return failed(protocol.UnsupportedVersion), nil
 	case !s.mayGroup(c.Session, Read, q.Group):
 		return failed(protocol.GroupAuthorizationFailed), nil
-	case slices.ContainsFunc(q.SubscribedTopicNames, denied):
+	case slices.ContainsFunc(q.SubscribedTopicNames, func(topic string) bool { return !who.MayDescribe(topic) }):
 		return failed(protocol.TopicAuthorizationFailed), nil
 	}
-	who := client(c)
 	if q.MemberID == "" {
 		who.NewID = s.NewID().String()
 	}

@@ -188,8 +188,12 @@ func (s *Server) ask(id string, op coordinator.Operation[*group.Machine], failed
 }
 
 // client is who sent a request, as members of groups are described.
-func client(c *Call) group.Client {
-	return group.Client{ID: string(c.Header.ClientID), Host: "/" + c.Session.RemoteHost}
+func client(s *Server, c *Call) group.Client {
+	session := c.Session // the machine may ask later, and c may be another request then
+	return group.Client{
+		ID: string(c.Header.ClientID), Host: "/" + session.RemoteHost,
+		MayDescribe: func(topic string) bool { return s.mayTopic(session, Describe, topic) },
+	}
 }
 
 // mayGroup says whether the session may do op to a group.

@@ -275,3 +275,15 @@ func TestListConfigResources(t *testing.T) {
 		t.Errorf("denied: %v", c)
 	}
 }
+
+// The machine asks what a member may describe when its regular expression is resolved, which is after its request.
+func TestClientMayDescribe(t *testing.T) {
+	w, _ := groupWorld(t)
+	w.auth.deny(Describe, TopicResource, "secret")
+	c := &Call{Session: w.who}
+	may := client(w.s, c).MayDescribe
+	c.Session = nil // the call is over
+	if may("secret") || !may("t") {
+		t.Errorf("secret: %t, t: %t", may("secret"), may("t"))
+	}
+}

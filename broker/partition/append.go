@@ -16,6 +16,8 @@ type Append struct {
 	// of a marker's transaction.
 	Coordinator bool
 	TxnVersion  int8
+	InEpoch     bool // only in LeaderEpoch
+	LeaderEpoch int32
 }
 
 // Appended is what became of an Append.
@@ -52,6 +54,10 @@ func (p *Partition) AppendAsLeader(nowMs int64, a *Append, r *Appended, e *Effec
 		if r.Code == protocol.NotEnoughReplicas {
 			r.LogStart = p.log.Start()
 		}
+		return
+	}
+	if a.InEpoch && a.LeaderEpoch != p.leaderEpoch {
+		r.Code = protocol.FencedLeaderEpoch
 		return
 	}
 	var dup *seqBatch

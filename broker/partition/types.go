@@ -29,6 +29,8 @@ type AppendRequest struct {
 	InternalOK    bool  // the client may write to internal topics: its client id is __admin_client
 	Coordinator   bool  // the broker itself appends: to internal topics too, markers, and producer ids without sequence numbers
 	TxnVersion    int8  // of a marker: the transaction version
+	InEpoch       bool  // only in LeaderEpoch, else FENCED_LEADER_EPOCH
+	LeaderEpoch   int32
 	Guard         Guard // with a transactional batch that StartVerification wanted to be verified, and which was
 	Records       []byte
 }

@@ -86,6 +86,7 @@ func validate(t *topic, id int32, now int64, q *partition.AppendRequest, a *part
 	}
 	a.Records, a.Set, a.Acks = out, set, q.Acks
 	a.Coordinator, a.TxnVersion, a.Guard = q.Coordinator, q.TxnVersion, q.Guard
+	a.InEpoch, a.LeaderEpoch = q.InEpoch, q.LeaderEpoch
 	return false, true
 }
 

@@ -148,6 +148,8 @@ var groupScripts = []script{
 		s.ask("of a stranger among members", v, s.commit(group, "x", 1, "a", 0))
 		s.ask("of nobody among members", v, s.commit(group, "", -1, "a", 0))
 		s.ask("what is there", 7, s.offsets(7, simple, "a"))
+		s.written("records of offsets", simple)
+		s.written("records of members", group)
 	}},
 	{"fetching offsets", 9, 1, 10, func(s *session, v int16) {
 		s.create("a", 2)
@@ -251,6 +253,7 @@ var groupScripts = []script{
 		s.ask("a member", v, leaveGroup(group, id))
 		s.ask("a member, again", v, leaveGroup(group, id))
 		s.ask("what is left", 5, &kmsg.DescribeGroupsRequest{Groups: []string{group}})
+		s.written("records", group)
 	}},
 	{"describing", 15, 0, 6, func(s *session, v int16) {
 		group := s.topic("g")
@@ -271,6 +274,7 @@ var groupScripts = []script{
 			s.ask("groups "+strings.ReplaceAll(strings.Join(ids, ","), s.prefix, ""), v, &kmsg.DeleteGroupsRequest{Groups: ids})
 		}
 		s.ask("what is left", 7, s.offsets(7, s.topic("simple"), "a"))
+		s.written("records", s.topic("simple"))
 	}},
 	{"deleting offsets", 47, 0, 0, func(s *session, v int16) {
 		group := s.topic("g")
@@ -292,6 +296,7 @@ var groupScripts = []script{
 		s.ask("of the empty group", v, of("", "a", 0))
 		s.ask("of a group with members", v, of(members, "a", 0))
 		s.ask("what is left", 7, s.offsets(7, group, "a"))
+		s.written("records", group)
 	}},
 	{"the consumer protocol", 68, 0, 1, func(s *session, v int16) {
 		s.create("a", 2)
@@ -357,11 +362,21 @@ var groupScripts = []script{
 		s.ask("of no group", v, alter("", "consumer.session.timeout.ms", "50000", set))
 		s.ask("added to what is no list", v, alter(group, "consumer.session.timeout.ms", "5", kmsg.IncrementalAlterConfigOpAppend))
 		s.ask("of a share group", v, alter(group, "share.auto.offset.reset", "earliest", set))
+		seen := func(key, value string) { // Kafka's own metadata follows its answer
+			s.until(func() bool {
+				r := s.quiet(4, &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group,
+					ConfigNames: []string{key}}}}).(*kmsg.DescribeConfigsResponse)
+				return *r.Resources[0].Configs[0].Value == value
+			})
+		}
+		seen("share.auto.offset.reset", "earliest")
 		s.ask("described", 4, &kmsg.DescribeConfigsRequest{IncludeSynonyms: true, Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
 		s.ask("taken back", v, alter(group, "consumer.session.timeout.ms", "", kmsg.IncrementalAlterConfigOpDelete))
+		seen("consumer.session.timeout.ms", "45000")
 		s.ask("taken back, described", 4, &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
 		s.ask("replaced", 2, &kmsg.AlterConfigsRequest{Resources: []kmsg.AlterConfigsRequestResource{{ResourceType: 32, ResourceName: group,
 			Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: "consumer.heartbeat.interval.ms", Value: ptr("6000")}}}}})
+		seen("consumer.heartbeat.interval.ms", "6000")
 		s.ask("replaced, described", 4, &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: 32, ResourceName: group}}})
 	}},
 	{"resources with settings", 74, 0, 1, func(s *session, v int16) {

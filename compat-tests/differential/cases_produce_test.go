@@ -315,7 +315,7 @@ var produceScripts = []script{
 		s.ask("without keys", v, s.produce(v, "compacted", 0, keyless.encode()))
 		s.create("ahead", 1, "message.timestamp.after.max.ms", "1000")
 		late := batch{records: some(3), first: s.start + 3600_000 - 20_000}
-		late.records[1].time, late.records[2].time = 90_000, 100_000
+		late.records[1].time, late.records[2].time = 1_800_000, 2_000_000
 		s.ask("ahead of time", v, s.produce(v, "ahead", 0, late.encode()))
 		s.create("behind", 1, "message.timestamp.before.max.ms", "1000")
 		s.ask("behind the time", v, s.produce(v, "behind", 0, b.encode()))

@@ -18,10 +18,10 @@ import (
 // peerVersion is the Kafka that says what is right.
 const peerVersion = "4.4.0"
 
-// settings are both brokers' own: what kafka.sh sets, so that it shows in neither as a difference, and one more.
+// settings are both brokers' own: what kafka.sh sets, so that it shows in neither as a difference, and some more.
 var settings = []string{"node.id=1", "process.roles=broker,controller", "offsets.topic.replication.factor=1", "transaction.state.log.replication.factor=1",
 	"transaction.state.log.min.isr=1", "share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1",
-	"group.initial.rebalance.delay.ms=0", "log.retention.hours=100"}
+	"group.initial.rebalance.delay.ms=0", "log.retention.hours=100", "group.max.size=3", "group.consumer.max.size=3"}
 
 // script is one case: what is asked of a broker, at one version of the key it is about.
 type script struct {
@@ -56,7 +56,7 @@ func TestRequests(t *testing.T) {
 	kafka, ours := pair(t)
 	run := strconv.FormatInt(time.Now().UnixMilli(), 36)
 	start := time.Now().Add(-time.Hour).Truncate(time.Second).UnixMilli()
-	scripts := slices.Concat(metadataScripts, topicScripts, configScripts, produceScripts, fetchScripts, groupScripts, txnScripts, txnClientScripts)
+	scripts := slices.Concat(metadataScripts, topicScripts, configScripts, produceScripts, fetchScripts, groupScripts, memberScripts, consumerScripts, txnScripts, txnClientScripts)
 	slices.SortStableFunc(scripts, func(a, b script) int { return cmp.Compare(a.key, b.key) })
 	number := 0
 	for _, c := range scripts {

@@ -27,6 +27,7 @@ type session struct {
 	counter int32
 	answers []answer
 	ids     map[string][16]byte // topic ids, which differ
+	groups  map[string]bool     // whose coordinator knows the topics
 }
 
 // answer is what came back for one request, or why nothing did.

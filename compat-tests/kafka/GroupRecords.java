@@ -58,7 +58,8 @@ public class GroupRecords {
         record("consumer partition tombstone", new ConsumerGroupPartitionMetadataKey().setGroupId("g"), null, 0);
         var member = new ConsumerGroupMemberMetadataKey().setGroupId("g").setMemberId("m");
         record("consumer member", member, new ConsumerGroupMemberMetadataValue().setInstanceId(null).setRackId(null).setClientId("c").setClientHost("/h")
-            .setSubscribedTopicNames(List.of()).setSubscribedTopicRegex(null).setRebalanceTimeoutMs(-1).setServerAssignor(null), 0);
+            .setSubscribedTopicNames(List.of()).setSubscribedTopicRegex(null).setRebalanceTimeoutMs(-1).setServerAssignor(null)
+            .setClassicMemberMetadata(null), 0); // as the coordinator does: the default is an empty one
         record("consumer member full", member, new ConsumerGroupMemberMetadataValue().setInstanceId("i").setRackId("r").setClientId("c").setClientHost("/h")
             .setSubscribedTopicNames(List.of("a", "b")).setSubscribedTopicRegex("x.*").setRebalanceTimeoutMs(45000).setServerAssignor("uniform")
             .setClassicMemberMetadata(new ConsumerGroupMemberMetadataValue.ClassicMemberMetadata().setSessionTimeoutMs(30000).setSupportedProtocols(List.of(

@@ -11,6 +11,7 @@
 #
 # WEIR_KAFKA_JARS   where the jars live (default ~/.cache/weir-kafka, one folder a version)
 # KAFKA_HEAP        heap of a broker (default 1G)
+# KAFKA_TOOL_OPTS   more options for the JVM of a tool
 # KAFKA_LOG_LEVEL   what a broker logs (default warn; DIR/broker.log is the caller's business)
 set -euo pipefail
 
@@ -19,7 +20,7 @@ cache=${WEIR_KAFKA_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/weir-kafka}
 tools_version=4.3.1
 
 usage() {
-  sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
 
@@ -76,7 +77,7 @@ tool() {
   [ $# -ge 1 ] || usage
   local folder
   folder=$(jars "$tools_version")
-  run_java -Xmx512m -cp "$folder/*" "$@"
+  run_java -Xmx512m ${KAFKA_TOOL_OPTS:-} -cp "$folder/*" "$@"
 }
 
 case "${1:-}" in

@@ -21,8 +21,6 @@ import (
 	compat "weir-compat"
 )
 
-const consoleConsumer = "org.apache.kafka.tools.consumer.ConsoleConsumer"
-
 // program is one of the Java programs of compat-tests/java.
 func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()

@@ -92,7 +92,6 @@ type consumerGroup struct {
 	// Soft.
 	checked    int64               // version of the metadata that metadataHash was compared with
 	joinTimers map[string]struct{} // members with a timerConsumerJoin
-	resolving  bool                // a timerConsumerRegex is set
 }
 
 func newConsumerGroup(id string) *consumerGroup {

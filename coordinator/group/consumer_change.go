@@ -35,7 +35,7 @@ func (o *change) done() {
 		o.upgraded()
 	}
 	if o.regexTimer {
-		o.c.resolving = true
+		o.m.resolving[o.c.id] = o.client.MayDescribe
 		o.arm(timer(timerConsumerRegex, o.c.id, ""), o.now)
 	}
 }

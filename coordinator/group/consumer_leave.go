@@ -101,10 +101,6 @@ func (s consumerStep) fence(g *group, gone []*consumerMember) {
 // consumerExpired: a timer of a member, or the group's for regular expressions.
 func (s *step) consumerExpired(g *group, k coordinator.TimerKey) {
 	c := g.consumer
-	if k.Kind == timerConsumerRegex {
-		s.consumer(c).resolveRegexes()
-		return
-	}
 	if k.Kind == timerConsumerJoin {
 		delete(c.joinTimers, k.Part)
 	}

@@ -51,7 +51,7 @@ func (o *change) updateRegex() (regexChange, *refusal) {
 			status = regexResolved
 		}
 	}
-	if !refresh && len(c.regexes) == 0 || c.resolving {
+	if _, resolving := o.m.resolving[c.id]; resolving || !refresh && len(c.regexes) == 0 {
 		return status, nil
 	}
 	version, when := c.lastResolved()
@@ -80,13 +80,21 @@ func (c *consumerGroup) lastResolved() (version, when int64) {
 	return version, when
 }
 
+// regexExpired: a group's expressions are to be resolved, if it is still there.
+func (s *step) regexExpired(g *group, id string) {
+	may := s.m.resolving[id]
+	delete(s.m.resolving, id)
+	if g != nil && g.consumer != nil {
+		s.consumer(g.consumer).resolveRegexes(may)
+	}
+}
+
 // resolveRegexes looks up what the group's expressions match now. If that is something else, the group gets a new epoch.
-func (s consumerStep) resolveRegexes() {
+func (s consumerStep) resolveRegexes(may func(topic string) bool) {
 	c := s.c
-	c.resolving = false
 	topics, bump := maps.Clone(c.topics), false
 	for _, regex := range sortedKeys(c.regexes) {
-		v := consumerRegexValue{topics: s.m.matches(regex), version: s.m.md.Version(), timestamp: s.now}
+		v := consumerRegexValue{topics: s.m.matches(regex, may), version: s.m.md.Version(), timestamp: s.now}
 		old := c.resolved[regex].topics
 		if !slices.Equal(old, v.topics) {
 			bump = true
@@ -105,15 +113,15 @@ func (s consumerStep) resolveRegexes() {
 	}
 }
 
-// matches are the topics whose whole name the expression matches, sorted.
-func (m *Machine) matches(regex string) []string {
+// matches are the topics whose whole name the expression matches, sorted, of those that the client may describe.
+func (m *Machine) matches(regex string, may func(topic string) bool) []string {
 	re, err := compileRegex(regex)
 	if err != nil {
 		return nil // it is in the log, so it was valid once: it matches nothing
 	}
 	var out []string
 	for name := range m.md.Topics() {
-		if at := re.FindStringIndex(name); at != nil && at[0] == 0 && at[1] == len(name) {
+		if at := re.FindStringIndex(name); at != nil && at[0] == 0 && at[1] == len(name) && (may == nil || may(name)) {
 			out = append(out, name)
 		}
 	}

@@ -175,6 +175,9 @@ func (s *consumerScript) heartbeat(d *datadriven.TestData) string {
 		r.Topics = nil
 	}
 	client := Client{ID: "client", Host: "/127.0.0.1", NewID: "generated"}
+	if hidden := argList(d, "hidden"); hidden != nil {
+		client.MayDescribe = func(topic string) bool { return !slices.Contains(hidden, topic) }
+	}
 	resp := s.do(func(m *Machine, t coordinator.Token) coordinator.Effects {
 		return m.ConsumerGroupHeartbeat(s.h.now, t, client, r)
 	}).(*kmsg.ConsumerGroupHeartbeatResponse)

@@ -23,6 +23,9 @@ type Machine struct {
 
 	hashes    topicHashes // soft
 	newTopics int64       // soft: version of the metadata that last brought new topics
+	// resolving are the groups for which a timerConsumerRegex is set, and what the client that had it set may describe. Soft, and not in
+	// the group: that comes with the log only, after the operation that makes it.
+	resolving map[string]func(topic string) bool
 
 	step step
 }
@@ -33,7 +36,7 @@ var _ coordinator.Machine = (*Machine)(nil)
 func New(cfg *Config, md Metadata) *Machine {
 	return &Machine{
 		cfg: cfg, md: md, groups: map[string]*group{}, names: map[string]*topicName{}, pending: map[int64]map[pendingKey]committed{},
-		newTopics: md.Version(),
+		resolving: map[string]func(string) bool{}, newTopics: md.Version(),
 	}
 }
 
@@ -97,6 +100,8 @@ func (m *Machine) Expired(now int64, k coordinator.TimerKey) coordinator.Effects
 		s.expire()
 	case k.Kind == timerDeleted:
 		s.sweepDeleted()
+	case k.Kind == timerConsumerRegex:
+		s.regexExpired(g, k.Name)
 	case g == nil:
 	case k.Kind >= timerConsumerSession:
 		if g.consumer != nil {

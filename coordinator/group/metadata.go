@@ -27,4 +27,7 @@ type Client struct {
 	ID    string // client.id
 	Host  string // Kafka's form of the address: "/127.0.0.1"
 	NewID string // a fresh random uuid as text, for the id of a member that has none
+	// MayDescribe says whether the client may know of a topic, nil that it may of all: what it may not, its group's regular expressions do
+	// not match. It is called later, too, and must be pure as far as the machine can see.
+	MayDescribe func(topic string) bool
 }

@@ -60,11 +60,12 @@ func (v *consumerMemberValue) append(b []byte) []byte {
 	b = appendCompact(appendCompact(b, v.clientID), v.clientHost)
 	b = appendCompactNullable(appendCompactStrings(b, v.topics), v.regex)
 	b = appendCompactNullable(append32(b, v.rebalanceMs), v.assignor)
-	if v.classic == nil {
-		return append(b, 0)
-	}
+	// The field is always written: Kafka takes a member without it for a classic one with an empty struct, which is its default.
 	b = append(b, 1)
 	return appendTag(b, 0, func(b []byte) []byte {
+		if v.classic == nil {
+			return append(b, 0)
+		}
 		b = append32(append(b, 1), v.classic.sessionMs) // a struct that may be null begins with 1 when it is there
 		b = appendUvarint(b, len(v.classic.protocols)+1)
 		for _, p := range v.classic.protocols {
@@ -85,7 +86,7 @@ func (v *consumerMemberValue) decode(b []byte) error {
 	v.topics, v.regex = r.strings(), r.nullable(true)
 	v.rebalanceMs, v.assignor = r.int32(), r.nullable(true)
 	r.tags(func(tag int, f *reader) {
-		if tag != 0 || f.int8() < 0 {
+		if tag != 0 || f.int8() == 0 {
 			return
 		}
 		v.classic = &consumerClassicValue{sessionMs: f.int32()}
