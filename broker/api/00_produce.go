@@ -23,7 +23,7 @@ func produce(s *Server, c *Call, q *kmsg.ProduceRequest) (Response, error) {
 		return s.produceLater(c, q, nil)
 	}
 	v := s.startVerification(c, q)
-	if v.asks() {
+	if v.asks() && !v.begin(s, c.Header.Version) {
 		return s.produceLater(c, q, v)
 	}
 	o := s.appendAll(c, q, v)

@@ -41,6 +41,8 @@ type verification struct {
 	ask   TxnPartitions
 	parts []verifying // in the order of the request
 	all   protocol.Code
+
+	answer chan []protocol.Code // nil: not asked yet
 }
 
 // verifying is a partition of the request with a transactional batch.
@@ -142,22 +144,42 @@ func startPartition(s *Server, c *Call, q *kmsg.ProduceRequest, v *verification,
 	return v
 }
 
-// run asks the coordinator, waits for its answer, and makes of it what the client may hear. Kafka's request.timeout.ms bounds it.
-func (v *verification) run(s *Server, version int16) {
-	done := make(chan []protocol.Code, 1)
+// begin asks the coordinator. It says whether that has answered already, as one does that is this broker and has nothing to wait for:
+// then the request need not be copied to be appended later.
+func (v *verification) begin(s *Server, version int16) bool {
+	v.answer = make(chan []protocol.Code, 1)
 	s.TxnVerifier.VerifyPartitions(&v.ask, func(codes []protocol.Code) {
 		select {
-		case done <- codes:
+		case v.answer <- codes:
 		default:
 		}
 	})
+	select {
+	case codes := <-v.answer:
+		v.settle(codes, version)
+		return true
+	default:
+		return false
+	}
+}
+
+// run has the coordinator asked and waits for its answer. Kafka's request.timeout.ms bounds it.
+func (v *verification) run(s *Server, version int16) {
+	if v.answer == nil && v.begin(s, version) {
+		return
+	}
 	timeout := time.NewTimer(s.forwardTimeout())
 	defer timeout.Stop()
 	var codes []protocol.Code
 	select {
-	case codes = <-done:
+	case codes = <-v.answer:
 	case <-timeout.C:
 	}
+	v.settle(codes, version)
+}
+
+// settle makes of the coordinator's answer what the client may hear.
+func (v *verification) settle(codes []protocol.Code, version int16) {
 	for i := range v.parts {
 		p := &v.parts[i]
 		if p.asked < 0 {
