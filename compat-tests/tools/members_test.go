@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -253,13 +254,14 @@ var (
 func plain(record, topic string) string {
 	record = timestamp.ReplaceAllString(record, `$1":0`)
 	record = topicID.ReplaceAllString(quotedUUID.ReplaceAllString(record, `-ID"`), `"topicId":"ID"`)
+	named := string(binary.BigEndian.AppendUint16(nil, uint16(len(topic)))) + topic
 	return memberBytes.ReplaceAllStringFunc(record, func(field string) string {
 		m := memberBytes.FindStringSubmatch(field)
 		raw, err := base64.StdEncoding.DecodeString(m[2])
 		if err != nil {
 			return field
 		}
-		return fmt.Sprintf("%q:%q", m[1], strings.ReplaceAll(string(raw), topic, "TOPIC"))
+		return fmt.Sprintf("%q:%q", m[1], strings.ReplaceAll(string(raw), named, "TOPIC"))
 	})
 }
 
