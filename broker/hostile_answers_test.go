@@ -151,6 +151,7 @@ func TestHostileAnswers(t *testing.T) {
 				w := b.witness(t)
 				b.createWide(t)
 				b.createGroups(t)
+				b.createTransactions(t)
 				before, _ := b.rss(t)
 				answer := b.send(t, bytes)
 				_, peak := b.rss(t)

@@ -23,7 +23,8 @@ func init() {
 	parts := func(n int) []int32 { return many(n, func(e *int32, i int) { *e = int32(i) }) }
 	for key, requests := range map[int16]func() []kmsg.Request{
 		8: none(&kmsg.OffsetCommitRequest{Version: 6, Group: "wide", Generation: -1, Topics: []kmsg.OffsetCommitRequestTopic{{Topic: "wide",
-			Partitions: many(50e3, func(e *kmsg.OffsetCommitRequestTopicPartition, i int) { e.Partition = int32(i); e.LeaderEpoch = -1 })}}}),
+			Partitions: many(50e3, func(e *kmsg.OffsetCommitRequestTopicPartition, i int) { e.Partition = int32(i); e.LeaderEpoch = -1 })}}},
+			&kmsg.OffsetCommitRequest{Version: 6, Group: "wide", Generation: -1, Topics: many(90e3, func(e *kmsg.OffsetCommitRequestTopic, i int) { e.Topic = fmt.Sprintf("%05x", i) })}),
 		9: none(
 			&kmsg.OffsetFetchRequest{Version: 8, Groups: many(140e3, func(e *kmsg.OffsetFetchRequestGroup, i int) { e.Group = "wide" })},
 			&kmsg.OffsetFetchRequest{Version: 8, Groups: many(100, func(e *kmsg.OffsetFetchRequestGroup, i int) {

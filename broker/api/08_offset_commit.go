@@ -22,16 +22,16 @@ import (
 func offsetCommit(s *Server, c *Call, q *kmsg.OffsetCommitRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.OffsetCommitResponse)
 	if !s.mayGroup(c.Session, Read, q.Group) {
-		return refuseCommits(resp, q.Topics, protocol.GroupAuthorizationFailed), nil
+		return refuseCommits(resp, new(topicPlaces), q.Topics, protocol.GroupAuthorizationFailed), nil
 	}
 	img := s.Image()
-	kept := q.Topics[:0]
+	kept, places := q.Topics[:0], new(topicPlaces)
 	for _, t := range q.Topics {
 		if code := s.checkCommit(c.Session, img, &t, q.Version); code != protocol.None {
-			refuseCommit(resp, &t, t.Partitions, code)
+			refuseCommit(resp, places, &t, t.Partitions, code)
 			continue
 		}
-		if t.Partitions = s.knownPartitions(img, resp, &t); len(t.Partitions) > 0 {
+		if t.Partitions = s.knownPartitions(img, resp, places, &t); len(t.Partitions) > 0 {
 			kept = append(kept, t)
 		}
 	}
@@ -44,9 +44,9 @@ func offsetCommit(s *Server, c *Call, q *kmsg.OffsetCommitRequest) (Response, er
 	})
 	return a.then(func(outcomes []answerOf) Response {
 		if o := &outcomes[0]; o.code != protocol.None {
-			return refuseCommits(resp, q.Topics, o.code)
+			return refuseCommits(resp, places, q.Topics, o.code)
 		} else if answer := o.response.(*kmsg.OffsetCommitResponse); len(resp.Topics) > 0 {
-			return mergeCommits(resp, answer)
+			return mergeCommits(resp, places, answer)
 		} else {
 			return answer
 		}
@@ -74,7 +74,7 @@ func (s *Server) checkCommit(who *Session, img *controller.Image, t *kmsg.Offset
 }
 
 // knownPartitions returns the partitions that there are, and refuses the others.
-func (s *Server) knownPartitions(img *controller.Image, resp *kmsg.OffsetCommitResponse, t *kmsg.OffsetCommitRequestTopic) []kmsg.OffsetCommitRequestTopicPartition {
+func (s *Server) knownPartitions(img *controller.Image, resp *kmsg.OffsetCommitResponse, places *topicPlaces, t *kmsg.OffsetCommitRequestTopic) []kmsg.OffsetCommitRequestTopicPartition {
 	n := int32(len(img.TopicByID(t.TopicID).Partitions))
 	unknown := func(p kmsg.OffsetCommitRequestTopicPartition) bool { return p.Partition < 0 || p.Partition >= n }
 	if !slices.ContainsFunc(t.Partitions, unknown) {
@@ -88,20 +88,20 @@ func (s *Server) knownPartitions(img *controller.Image, resp *kmsg.OffsetCommitR
 			known = append(known, p)
 		}
 	}
-	refuseCommit(resp, t, not, protocol.UnknownTopicOrPartition)
+	refuseCommit(resp, places, t, not, protocol.UnknownTopicOrPartition)
 	return known
 }
 
-func refuseCommits(resp *kmsg.OffsetCommitResponse, topics []kmsg.OffsetCommitRequestTopic, code protocol.Code) Response {
+func refuseCommits(resp *kmsg.OffsetCommitResponse, places *topicPlaces, topics []kmsg.OffsetCommitRequestTopic, code protocol.Code) Response {
 	for i := range topics {
-		refuseCommit(resp, &topics[i], topics[i].Partitions, code)
+		refuseCommit(resp, places, &topics[i], topics[i].Partitions, code)
 	}
 	return resp
 }
 
 // refuseCommit answers partitions with a code. A topic that is in the response already is there once.
-func refuseCommit(resp *kmsg.OffsetCommitResponse, t *kmsg.OffsetCommitRequestTopic, partitions []kmsg.OffsetCommitRequestTopicPartition, code protocol.Code) {
-	rt := commitTopic(resp, t.Topic, t.TopicID)
+func refuseCommit(resp *kmsg.OffsetCommitResponse, places *topicPlaces, t *kmsg.OffsetCommitRequestTopic, partitions []kmsg.OffsetCommitRequestTopicPartition, code protocol.Code) {
+	rt := commitTopic(resp, places, t.Topic, t.TopicID)
 	for i := range partitions {
 		rp := kmsg.NewOffsetCommitResponseTopicPartition()
 		rp.Partition, rp.ErrorCode = partitions[i].Partition, int16(code)
@@ -110,23 +110,21 @@ func refuseCommit(resp *kmsg.OffsetCommitResponse, t *kmsg.OffsetCommitRequestTo
 }
 
 // commitTopic finds a topic in a response, or adds it.
-func commitTopic(resp *kmsg.OffsetCommitResponse, name string, id [16]byte) *kmsg.OffsetCommitResponseTopic {
-	for i := range resp.Topics {
-		if resp.Topics[i].Topic == name && resp.Topics[i].TopicID == id {
-			return &resp.Topics[i]
-		}
+func commitTopic(resp *kmsg.OffsetCommitResponse, places *topicPlaces, name string, id [16]byte) *kmsg.OffsetCommitResponseTopic {
+	i := places.of(name, id, len(resp.Topics))
+	if i == len(resp.Topics) {
+		rt := kmsg.NewOffsetCommitResponseTopic()
+		rt.Topic, rt.TopicID = name, id
+		resp.Topics = append(resp.Topics, rt)
 	}
-	rt := kmsg.NewOffsetCommitResponseTopic()
-	rt.Topic, rt.TopicID = name, id
-	resp.Topics = append(resp.Topics, rt)
-	return &resp.Topics[len(resp.Topics)-1]
+	return &resp.Topics[i]
 }
 
 // mergeCommits adds the coordinator's answer to what was refused before it.
-func mergeCommits(resp, answer *kmsg.OffsetCommitResponse) Response {
+func mergeCommits(resp *kmsg.OffsetCommitResponse, places *topicPlaces, answer *kmsg.OffsetCommitResponse) Response {
 	for i := range answer.Topics {
 		t := &answer.Topics[i]
-		rt := commitTopic(resp, t.Topic, t.TopicID)
+		rt := commitTopic(resp, places, t.Topic, t.TopicID)
 		rt.Partitions = append(rt.Partitions, t.Partitions...)
 	}
 	return resp

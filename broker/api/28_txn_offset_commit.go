@@ -20,13 +20,13 @@ func txnOffsetCommit(s *Server, c *Call, q *kmsg.TxnOffsetCommitRequest) (Respon
 	resp := q.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
 	switch {
 	case !mayTxn(s, c.Session, Write, q.TransactionalID):
-		return refuseTxnCommits(resp, q, protocol.TransactionalIDAuthorizationFailed), nil
+		return refuseTxnCommits(resp, new(topicPlaces), q, protocol.TransactionalIDAuthorizationFailed), nil
 	case !s.mayGroup(c.Session, Read, q.Group):
-		return refuseTxnCommits(resp, q, protocol.GroupAuthorizationFailed), nil
+		return refuseTxnCommits(resp, new(topicPlaces), q, protocol.GroupAuthorizationFailed), nil
 	}
-	img, kept := s.Image(), q.Topics[:0]
+	img, kept, places := s.Image(), q.Topics[:0], new(topicPlaces)
 	for _, t := range q.Topics {
-		if t.Partitions = checkTxnCommit(s, c.Session, img, resp, &t, q.Version); len(t.Partitions) > 0 {
+		if t.Partitions = checkTxnCommit(s, c.Session, img, resp, places, &t, q.Version); len(t.Partitions) > 0 {
 			kept = append(kept, t)
 		}
 	}
@@ -34,7 +34,7 @@ func txnOffsetCommit(s *Server, c *Call, q *kmsg.TxnOffsetCommitRequest) (Respon
 		return resp, nil
 	}
 	if q.Group == "" {
-		return refuseTxnCommits(resp, q, protocol.InvalidGroupID), nil
+		return refuseTxnCommits(resp, places, q, protocol.InvalidGroupID), nil
 	}
 	a := newAsking(1)
 	verifyOffsets(s, img, q, func(id partition.ID, g partition.Guard, code protocol.Code) {
@@ -52,12 +52,12 @@ func txnOffsetCommit(s *Server, c *Call, q *kmsg.TxnOffsetCommitRequest) (Respon
 			if q.Version < 2 && o.code == protocol.CoordinatorLoadInProgress { // the clients of that time fail on it
 				o.code = protocol.CoordinatorNotAvailable
 			}
-			return refuseTxnCommits(resp, q, o.code)
+			return refuseTxnCommits(resp, places, q, o.code)
 		}
 		answer := o.response.(*kmsg.TxnOffsetCommitResponse)
 		for i := range answer.Topics {
 			t := &answer.Topics[i]
-			rt := txnCommitTopic(resp, t.Topic, t.TopicID)
+			rt := txnCommitTopic(resp, places, t.Topic, t.TopicID)
 			rt.Partitions = append(rt.Partitions, t.Partitions...)
 		}
 		return resp
@@ -73,7 +73,7 @@ func commitTxnOffsets(s *Server, m *group.Machine, now int64, t coordinator.Toke
 	}
 	if code := s.Replicas.CheckVerified(id, q.ProducerID, q.ProducerEpoch, g); code != protocol.None {
 		resp := q.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
-		return coordinator.Effects{Replies: []coordinator.Reply{{To: t, Response: refuseTxnCommits(resp, q, s.CoordinatorCode(code))}}}
+		return coordinator.Effects{Replies: []coordinator.Reply{{To: t, Response: refuseTxnCommits(resp, new(topicPlaces), q, s.CoordinatorCode(code))}}}
 	}
 	return fx
 }
@@ -115,7 +115,7 @@ func commitCode(c protocol.Code, version int16) protocol.Code {
 }
 
 // checkTxnCommit gives a topic both its name and its id, refuses what cannot be committed, and returns the other partitions.
-func checkTxnCommit(s *Server, who *Session, img *controller.Image, resp *kmsg.TxnOffsetCommitResponse, t *kmsg.TxnOffsetCommitRequestTopic, version int16) []kmsg.TxnOffsetCommitRequestTopicPartition {
+func checkTxnCommit(s *Server, who *Session, img *controller.Image, resp *kmsg.TxnOffsetCommitResponse, places *topicPlaces, t *kmsg.TxnOffsetCommitRequestTopic, version int16) []kmsg.TxnOffsetCommitRequestTopicPartition {
 	var topic *controller.Topic
 	code := protocol.None
 	if version >= 6 {
@@ -134,7 +134,7 @@ func checkTxnCommit(s *Server, who *Session, img *controller.Image, resp *kmsg.T
 		code = protocol.UnknownTopicOrPartition
 	}
 	if code != protocol.None {
-		refuseTxnCommit(resp, t, t.Partitions, code)
+		refuseTxnCommit(resp, places, t, t.Partitions, code)
 		return nil
 	}
 	var known, not []kmsg.TxnOffsetCommitRequestTopicPartition
@@ -146,21 +146,21 @@ func checkTxnCommit(s *Server, who *Session, img *controller.Image, resp *kmsg.T
 		}
 	}
 	if len(not) > 0 {
-		refuseTxnCommit(resp, t, not, protocol.UnknownTopicOrPartition)
+		refuseTxnCommit(resp, places, t, not, protocol.UnknownTopicOrPartition)
 	}
 	return known
 }
 
-func refuseTxnCommits(resp *kmsg.TxnOffsetCommitResponse, q *kmsg.TxnOffsetCommitRequest, code protocol.Code) *kmsg.TxnOffsetCommitResponse {
+func refuseTxnCommits(resp *kmsg.TxnOffsetCommitResponse, places *topicPlaces, q *kmsg.TxnOffsetCommitRequest, code protocol.Code) *kmsg.TxnOffsetCommitResponse {
 	for i := range q.Topics {
-		refuseTxnCommit(resp, &q.Topics[i], q.Topics[i].Partitions, code)
+		refuseTxnCommit(resp, places, &q.Topics[i], q.Topics[i].Partitions, code)
 	}
 	return resp
 }
 
 // refuseTxnCommit answers partitions with a code. A topic that is in the response already is there once.
-func refuseTxnCommit(resp *kmsg.TxnOffsetCommitResponse, t *kmsg.TxnOffsetCommitRequestTopic, partitions []kmsg.TxnOffsetCommitRequestTopicPartition, code protocol.Code) {
-	rt := txnCommitTopic(resp, t.Topic, t.TopicID)
+func refuseTxnCommit(resp *kmsg.TxnOffsetCommitResponse, places *topicPlaces, t *kmsg.TxnOffsetCommitRequestTopic, partitions []kmsg.TxnOffsetCommitRequestTopicPartition, code protocol.Code) {
+	rt := txnCommitTopic(resp, places, t.Topic, t.TopicID)
 	for i := range partitions {
 		rp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
 		rp.Partition, rp.ErrorCode = partitions[i].Partition, int16(code)
@@ -169,14 +169,12 @@ func refuseTxnCommit(resp *kmsg.TxnOffsetCommitResponse, t *kmsg.TxnOffsetCommit
 }
 
 // txnCommitTopic finds a topic in a response, or adds it.
-func txnCommitTopic(resp *kmsg.TxnOffsetCommitResponse, name string, id [16]byte) *kmsg.TxnOffsetCommitResponseTopic {
-	for i := range resp.Topics {
-		if resp.Topics[i].Topic == name && resp.Topics[i].TopicID == id {
-			return &resp.Topics[i]
-		}
+func txnCommitTopic(resp *kmsg.TxnOffsetCommitResponse, places *topicPlaces, name string, id [16]byte) *kmsg.TxnOffsetCommitResponseTopic {
+	i := places.of(name, id, len(resp.Topics))
+	if i == len(resp.Topics) {
+		rt := kmsg.NewTxnOffsetCommitResponseTopic()
+		rt.Topic, rt.TopicID = name, id
+		resp.Topics = append(resp.Topics, rt)
 	}
-	rt := kmsg.NewTxnOffsetCommitResponseTopic()
-	rt.Topic, rt.TopicID = name, id
-	resp.Topics = append(resp.Topics, rt)
-	return &resp.Topics[len(resp.Topics)-1]
+	return &resp.Topics[i]
 }

@@ -32,6 +32,7 @@ func describeTransactions(s *Server, c *Call, q *kmsg.DescribeTransactionsReques
 	}
 	return a.then(func(outcomes []answerOf) Response {
 		resp := q.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+		resp.TransactionStates = make([]kmsg.DescribeTransactionsResponseTransactionState, 0, len(outcomes))
 		for i := range outcomes {
 			x := kmsg.NewDescribeTransactionsResponseTransactionState()
 			x.TransactionalID, x.ErrorCode = q.TransactionalIDs[i], int16(outcomes[i].code)

@@ -33,7 +33,11 @@ func (m *Machine) DescribeTransaction(now int64, to coordinator.Token, id string
 			continue
 		}
 		if n := len(out.Topics); n == 0 || out.Topics[n-1].Topic != p.topic {
-			out.Topics = append(out.Topics, kmsg.DescribeTransactionsResponseTransactionStateTopic{Topic: p.topic})
+			of := i
+			for of < len(t.parts) && t.parts[of].topic == p.topic {
+				of++
+			}
+			out.Topics = append(out.Topics, kmsg.DescribeTransactionsResponseTransactionStateTopic{Topic: p.topic, Partitions: make([]int32, 0, of-i)})
 		}
 		topic := &out.Topics[len(out.Topics)-1]
 		topic.Partitions = append(topic.Partitions, p.n)
@@ -56,10 +60,12 @@ type Filter struct {
 // NewFilter reads a request. The code is INVALID_REGULAR_EXPRESSION, or none. The pattern is RE2's, as in Kafka.
 func NewFilter(r *kmsg.ListTransactionsRequest) (*Filter, protocol.Code) {
 	f := &Filter{any: len(r.StateFilters) == 0, longer: -1}
+	unknown := make(map[string]bool)
 	for _, name := range r.StateFilters {
 		if i := slices.Index(stateNames[:], name); i >= 0 {
 			f.states[i] = true
-		} else if !slices.Contains(f.Unknown, name) {
+		} else if !unknown[name] {
+			unknown[name] = true
 			f.Unknown = append(f.Unknown, name)
 		}
 	}
