@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -187,8 +186,13 @@ func produceText(t *testing.T, b *compat.Broker, topic string, bytes int) map[st
 	}
 	defer client.Close()
 	count := map[string]int{}
-	files, _ := filepath.Glob(filepath.Join(runtime.GOROOT(), "src", "*", "*.go"))
-	more, _ := filepath.Glob(filepath.Join(runtime.GOROOT(), "src", "*", "*", "*.go"))
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(strings.TrimSpace(string(root)), "src")
+	files, _ := filepath.Glob(filepath.Join(source, "*", "*.go"))
+	more, _ := filepath.Glob(filepath.Join(source, "*", "*", "*.go"))
 	for _, file := range append(files, more...) {
 		text, err := os.ReadFile(file)
 		if err != nil {
