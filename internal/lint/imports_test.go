@@ -59,13 +59,17 @@ var mayImport = map[string]rule{
 		[]string{"protocol", "protocol/record", "broker/partition", "config"},
 		"sessions and long polls know neither connection nor log",
 	},
+	"broker/peer": {
+		[]string{"protocol"},
+		"a connection to another broker carries requests: what they mean, and where that broker is, is the wiring's to know",
+	},
 	"broker/api": {
 		[]string{"protocol", "protocol/record", "config", "controller", "broker/partition", "broker/fetch", "coordinator", "coordinator/group"},
 		"a handler takes types from pure packages; whatever owns a lock, a socket or a file comes as an interface of broker/api",
 	},
 	"broker": {
 		[]string{
-			"broker/api", "broker/replica", "broker/fetch", "broker/partition", "coordinator", "coordinator/group", "coordinator/txn",
+			"broker/api", "broker/replica", "broker/fetch", "broker/partition", "broker/peer", "coordinator", "coordinator/group", "coordinator/txn",
 			"controller", "controller/raft", "membership", "security", "config", "protocol", "protocol/record", "wal", "wal/vfs", "internal/buffer",
 		},
 		"the wiring knows all of them; the proxy is another program",
@@ -99,7 +103,7 @@ var mayImport = map[string]rule{
 // docs/decisions/0001-libraries.md.
 var mayUse = map[string]rule{
 	"github.com/twmb/franz-go/pkg/kmsg": {
-		[]string{"protocol", "broker/api", "broker", "broker/fetch", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy"},
+		[]string{"protocol", "broker/api", "broker", "broker/fetch", "broker/peer", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy"},
 		"messages of the wire end at the handlers; logs and partitions know batches",
 	},
 	"github.com/tidwall/wal": {
