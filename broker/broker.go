@@ -47,6 +47,7 @@ type Broker struct {
 	server    *server
 	membering *lifecycle
 	placed    *placements
+	isr       *isrChanges
 
 	close  sync.Once
 	closed chan struct{}
@@ -66,6 +67,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 			b.stop()
 		}
 	}()
+	b.isr = newISRChanges(b.nodeID, b.log, time.Duration(b.static.Int64("controller.socket.timeout.ms"))*time.Millisecond)
 	if err := b.listen(); err != nil {
 		return nil, err
 	}
@@ -175,6 +177,7 @@ func (b *Broker) stop() error {
 	if b.server != nil {
 		b.server.close()
 	}
+	b.isr.close()
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
 	}

@@ -126,6 +126,8 @@ func (b *Broker) sendRegistration(ctx context.Context, incarnation protocol.UUID
 	if r.ErrorCode != 0 {
 		return 0, fmt.Errorf("broker %d was not registered: %w", b.nodeID, protocol.Code(r.ErrorCode))
 	}
+	b.isr.registered(b.node, r.BrokerEpoch)
+	b.replicas.Registered(r.BrokerEpoch)
 	return r.BrokerEpoch, nil
 }
 

@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"strconv"
+
 	"weir/protocol"
 	"weir/protocol/record"
 )
@@ -10,6 +12,9 @@ type ID struct {
 	Topic     protocol.UUID
 	Partition int32
 }
+
+// String is for messages.
+func (id ID) String() string { return id.Topic.String() + "-" + strconv.Itoa(int(id.Partition)) }
 
 // Isolation is up to where a reader may see.
 type Isolation int8
