@@ -43,8 +43,7 @@ func (x *fetchers) init(m *Manager) {
 }
 
 // Registered tells with which epoch the broker was registered: from now on it fetches from leaders.
-func (m *Manager) Registered(epoch int64) {
-	x := &m.fetchers
+func (x *fetchers) Registered(epoch int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if first := x.epoch.Swap(epoch) < 0; !first || x.closed {

@@ -55,6 +55,7 @@ type DirConfig struct {
 // until it is first used: then its object is made from the newest image and its log is loaded.
 type Manager struct {
 	txns
+	fetchers
 	cfg      Config
 	log      *slog.Logger
 	settings atomic.Pointer[partition.Settings]
@@ -63,7 +64,6 @@ type Manager struct {
 	topics   topicCache
 	timers   timers
 	cleaner  cleaner
-	fetchers fetchers
 	// unvisited are the partitions with data that were not looked at since the start; the timers' lock guards it.
 	unvisited []partition.ID
 	started   bool // by Apply

@@ -26,7 +26,7 @@ func TestReplicates(t *testing.T) {
 		if _, code := x.produce(1, other, 1); code != protocol.None {
 			t.Fatal(code)
 		}
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		began := time.Now()
 		id := x.topic("t", 1, 2, 3)
 		for range 5 {
@@ -42,7 +42,7 @@ func TestReplicates(t *testing.T) {
 				t.Errorf("broker %d has another log", n)
 			}
 		}
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		if hw, _ := x.end(2, id); hw != 15 {
 			t.Errorf("a follower's high watermark is %d", hw)
 		}
@@ -163,7 +163,7 @@ func TestFarBehind(t *testing.T) {
 		for range 4 {
 			x.produce(1, id, 5)
 		}
-		time.Sleep(time.Second) // followers hear of the high watermark
+		x.pass(time.Second) // followers hear of the high watermark
 		r := x.nodes[1].m.DeleteRecords(id, 5)
 		wantCode(t, "delete", r.Code, protocol.None)
 		if r.Ack != nil {
@@ -180,7 +180,7 @@ func TestFarBehind(t *testing.T) {
 		x.stop(3)
 		x.fence(3)
 		x.produce(1, id, 5)
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		r = x.nodes[1].m.DeleteRecords(id, 23)
 		wantCode(t, "delete", r.Code, protocol.None)
 		x.start(3)

@@ -232,6 +232,9 @@ func (x *ring) state(id partition.ID) *controller.Partition {
 	return x.img.Partition(id.Topic, id.Partition)
 }
 
+// pass lets virtual time pass: all of a ring runs in a bubble of testing/synctest.
+func (x *ring) pass(d time.Duration) { <-time.After(d) }
+
 // until waits, in virtual time, for something to come true.
 func (x *ring) until(what string, ok func() bool) {
 	x.t.Helper()
@@ -240,7 +243,7 @@ func (x *ring) until(what string, ok func() bool) {
 		if ok() {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		x.pass(10 * time.Millisecond)
 	}
 	x.t.Fatalf("never: %s", what)
 }

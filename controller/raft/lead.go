@@ -246,7 +246,7 @@ func (l *leader) input(req kmsg.Request) controller.Input {
 // indivisible says whether a request's records must be seen together. What brokers cause can be cut: the order is safe at every point.
 func indivisible(key int16) bool {
 	switch key {
-	case 19, 20, 33, 37, 44:
+	case 19, 20, 33, 37, 43, 44, 45:
 		return true
 	}
 	return false
