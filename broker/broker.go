@@ -8,11 +8,13 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/broker/replica"
 	"weir/config"
 	"weir/controller/raft"
+	"weir/membership/stream"
 	"weir/protocol"
 	"weir/wal/vfs"
 )
@@ -32,22 +34,36 @@ type Config struct {
 
 // Broker is one running broker. Its methods may be called by any goroutine.
 type Broker struct {
-	cfg       Config
-	loggers   *loggers
-	log       *slog.Logger
-	static    *config.Static
-	clusterID string
-	nodeID    int32
-	listeners []*listener
-	endpoints []config.Listener // advertised, with the ports that were taken
-	dirs      []*dir
-	node      *raft.Node
-	replicas  *replica.Manager
-	groups    *groups
-	server    *server
-	membering *lifecycle
-	placed    *placements
-	isr       *isrChanges
+	cfg         Config
+	loggers     *loggers
+	log         *slog.Logger
+	static      *config.Static
+	clusterID   string
+	nodeID      int32
+	quorum      string        // see quorumName
+	incarnation protocol.UUID // of this process
+	listeners   []*listener
+	endpoints   []config.Listener // advertised, with the ports that were taken
+	dirs        []*dir
+	node        *raft.Node
+	replicas    *replica.Manager
+	groups      *groups
+	server      *server
+	membering   *lifecycle
+	placed      *placements
+	isr         *isrChanges
+
+	hub       *stream.Hub
+	rafts     *stream.Listener
+	gossips   *stream.Listener
+	known     atomic.Pointer[membershipID] // nil: it is in no cluster yet
+	joining   chan struct{}                // closed when known is set
+	started   atomic.Bool                  // node is set
+	control   *forwarder
+	admitting admission
+	tasks     sync.WaitGroup  // of background
+	ctx       context.Context // until stop
+	cancel    context.CancelFunc
 
 	close  sync.Once
 	closed chan struct{}
@@ -68,13 +84,26 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		}
 	}()
 	b.isr = newISRChanges(b.nodeID, b.log, time.Duration(b.static.Int64("controller.socket.timeout.ms"))*time.Millisecond)
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.incarnation = cfg.random()
 	if err := b.listen(); err != nil {
+		return nil, err
+	}
+	if err := b.lookDirs(); err != nil {
+		return nil, err
+	}
+	b.accept()
+	limit := time.Duration(b.static.Int64("initial.broker.registration.timeout.ms")) * time.Millisecond
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no cluster after %v (initial.broker.registration.timeout.ms)", limit))
+	defer cancel()
+	found, err := b.found(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := b.openDirs(); err != nil {
 		return nil, err
 	}
-	if err := b.startMetadata(ctx); err != nil {
+	if err := b.startMetadata(ctx, found); err != nil {
 		return nil, err
 	}
 	b.node.Subscribe(b.replicas.Apply)
@@ -84,8 +113,15 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.serve()
+	b.background(b.attend)
 	go b.watch()
 	return b, nil
+}
+
+// background runs f until the broker stops.
+func (b *Broker) background(f func(context.Context)) {
+	b.tasks.Add(1)
+	go func() { defer b.tasks.Done(); f(b.ctx) }()
 }
 
 // Addr returns the address of the first listener for clients, host:port, as it is listened on.
@@ -174,12 +210,22 @@ func (b *Broker) stop() error {
 	if b.membering != nil {
 		b.membering.stop()
 	}
+	b.cancel()
+	b.tasks.Wait()
 	if b.server != nil {
 		b.server.close()
 	}
 	b.isr.close()
+	if b.control != nil {
+		b.control.close()
+	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
+	}
+	if b.hub != nil {
+		b.rafts.Close()
+		b.gossips.Close()
+		b.hub.Close()
 	}
 	if b.groups != nil {
 		b.groups.close()

@@ -15,23 +15,34 @@ import (
 	"weir/protocol"
 )
 
-// startMetadata starts this node's part of the quorum and sees to the finalized features.
-func (b *Broker) startMetadata(ctx context.Context) error {
+// startMetadata starts this node's part of the quorum, waits until it has the cluster's metadata, and sees to the finalized features.
+func (b *Broker) startMetadata(ctx context.Context, found founding) error {
 	d := b.dirAt(b.static.MetadataLogDir())
-	node, err := raft.Start(raft.Config{Dir: filepath.Join(d.path, metadataName), NodeID: b.nodeID, ClusterID: b.clusterID, Settings: b.controllerConfig(),
-		Logger: b.loggers.logger(controllerLogger), Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}})
+	c := raft.Config{Dir: filepath.Join(d.path, metadataName), NodeID: b.nodeID, ClusterID: b.clusterID, Settings: b.controllerConfig(),
+		Streams: b.rafts, Found: found.how, Voters: found.voters, NewID: b.cfg.random().String(),
+		Logger: b.loggers.logger(controllerLogger), Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}}
+	node, err := raft.Start(c)
 	if err != nil {
 		return fmt.Errorf("metadata in %s: %w", d.path, err)
 	}
 	b.node = node
+	b.started.Store(true)
+	if err := node.WaitImage(ctx, 0); err != nil {
+		return fmt.Errorf("metadata in %s: no leader of the cluster was found: %w", d.path, waited(ctx, err))
+	}
 	img := node.Image()
-	if img.ClusterID != "" && img.ClusterID != b.clusterID {
+	if b.clusterID != "" && img.ClusterID != b.clusterID {
 		return fmt.Errorf("metadata in %s belongs to cluster %s, this broker to %s", d.path, img.ClusterID, b.clusterID)
+	}
+	b.clusterID = img.ClusterID
+	b.settle()
+	if err := b.claimAll(); err != nil {
+		return err
 	}
 	if f, level, bad := img.TooNew(); bad {
 		return fmt.Errorf("metadata in %s is of a newer version: feature %s is at level %d, this binary serves %d to %d", d.path, f.Name, level, f.Min, f.Max)
 	}
-	if missing := controller.MissingFeatures(img); len(missing) > 0 {
+	if missing := controller.MissingFeatures(img); len(missing) > 0 && len(node.Servers()) == 1 {
 		var names []string
 		for _, r := range missing {
 			if f, ok := r.(*controller.FeatureLevelRecord); ok {
@@ -44,6 +55,14 @@ func (b *Broker) startMetadata(ctx context.Context) error {
 		b.log.Info("finalized features raised to what this binary serves", "features", strings.Join(names, " "))
 	}
 	return nil
+}
+
+// waited is the reason why a wait ended.
+func waited(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 func (b *Broker) controllerConfig() controller.Config {
@@ -70,8 +89,7 @@ func (l *lifecycle) stop() {
 
 // register makes the broker known to the controller and waits until it is unfenced: from then on it serves what the metadata says.
 func (b *Broker) register(ctx context.Context) error {
-	incarnation := b.cfg.random()
-	epoch, err := b.sendRegistration(ctx, incarnation)
+	epoch, err := b.sendRegistration(ctx)
 	if err != nil {
 		return err
 	}
@@ -91,14 +109,14 @@ func (b *Broker) register(ctx context.Context) error {
 	}
 	lctx, cancel := context.WithCancel(context.Background())
 	b.membering = &lifecycle{cancel: cancel, done: make(chan struct{})}
-	go b.keepAlive(lctx, epoch, incarnation)
+	go b.keepAlive(lctx, epoch)
 	return nil
 }
 
-func (b *Broker) sendRegistration(ctx context.Context, incarnation protocol.UUID) (int64, error) {
+func (b *Broker) sendRegistration(ctx context.Context) (int64, error) {
 	q := kmsg.NewPtrBrokerRegistrationRequest()
 	q.Version = 4
-	q.BrokerID, q.ClusterID, q.IncarnationID = b.nodeID, b.clusterID, incarnation
+	q.BrokerID, q.ClusterID, q.IncarnationID = b.nodeID, b.clusterID, b.incarnation
 	seen := map[string]bool{}
 	for _, e := range b.endpoints {
 		if e.Controller || seen[e.Name] {
@@ -118,7 +136,7 @@ func (b *Broker) sendRegistration(ctx context.Context, incarnation protocol.UUID
 		q.Rack = &rack
 	}
 	q.LogDirs, _ = b.logDirIDs()
-	resp, err := b.node.Submit(ctx, q)
+	resp, err := b.control.Submit(ctx, q)
 	if err != nil {
 		return 0, fmt.Errorf("broker registration: %w", err)
 	}
@@ -126,7 +144,7 @@ func (b *Broker) sendRegistration(ctx context.Context, incarnation protocol.UUID
 	if r.ErrorCode != 0 {
 		return 0, fmt.Errorf("broker %d was not registered: %w", b.nodeID, protocol.Code(r.ErrorCode))
 	}
-	b.isr.registered(b.node, r.BrokerEpoch)
+	b.isr.registered(b.control, r.BrokerEpoch)
 	b.replicas.Registered(r.BrokerEpoch)
 	return r.BrokerEpoch, nil
 }
@@ -136,7 +154,7 @@ func (b *Broker) heartbeat(ctx context.Context, epoch int64) (*kmsg.BrokerHeartb
 	q.Version = 1
 	q.BrokerID, q.BrokerEpoch, q.CurrentMetadataOffset = b.nodeID, epoch, b.node.Image().Offset
 	_, q.OfflineLogDirs = b.logDirIDs()
-	resp, err := b.node.Submit(ctx, q)
+	resp, err := b.control.Submit(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +184,7 @@ func (b *Broker) logDirIDs() (online, offline [][16]byte) {
 const lastWord = time.Second
 
 // keepAlive sends heartbeats, and registers again when the controller no longer knows this incarnation.
-func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protocol.UUID) {
+func (b *Broker) keepAlive(ctx context.Context, epoch int64) {
 	defer close(b.membering.done)
 	t := time.NewTicker(time.Duration(b.static.Int64("broker.heartbeat.interval.ms")) * time.Millisecond)
 	defer t.Stop()
@@ -184,7 +202,7 @@ func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protoco
 		b.assignDirs(ctx, epoch)
 		_, err := b.heartbeat(ctx, epoch)
 		if errors.Is(err, protocol.StaleBrokerEpoch) || errors.Is(err, protocol.BrokerIDNotRegistered) {
-			if e, rerr := b.sendRegistration(ctx, incarnation); rerr == nil {
+			if e, rerr := b.sendRegistration(ctx); rerr == nil {
 				epoch, err = e, nil
 			} else {
 				err = rerr

@@ -10,6 +10,27 @@ import (
 	"weir/broker/fetch"
 )
 
+// accept takes connections from now on. What others of the cluster say is listened to at once, clients are answered when the broker is ready.
+func (b *Broker) accept() {
+	b.openHub()
+	ctx, cancel := context.WithCancel(context.Background())
+	maxFrame := b.static.Int("socket.request.max.bytes")
+	q, names := b.newQuotas()
+	s := &server{
+		rows: api.Entries(), log: b.log, now: b.cfg.Now, mem: newMemory(b.requestMemory(maxFrame)), maxFrame: maxFrame,
+		quotas: q, names: names, idle: time.Duration(b.static.Int64("connections.max.idle.ms")) * time.Millisecond,
+		ctx: ctx, cancel: cancel, conns: map[*conn]struct{}{}, hub: b.hub, ready: make(chan struct{}),
+	}
+	s.mem.short = s.shortage
+	b.server = s
+	b.control = newForwarder(b)
+	s.wg.Add(1 + len(b.listeners))
+	go s.reap()
+	for _, l := range b.listeners {
+		go s.accept(l)
+	}
+}
+
 // serve begins to answer clients.
 func (b *Broker) serve() {
 	newID := func() int32 {
@@ -17,36 +38,23 @@ func (b *Broker) serve() {
 		b.cfg.Rand(r[:])
 		return int32(binary.LittleEndian.Uint32(r[:]))
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	maxFrame := b.static.Int("socket.request.max.bytes")
-	q, names := b.newQuotas()
-	s := &server{
-		api: &api.Server{
-			NodeID: b.nodeID, ClusterID: b.clusterID, Image: b.node.Image, Controller: b.node, Replicas: b.replicas,
-			Groups:        b.groups,
-			Sessions:      fetch.NewCache(b.static.Int("max.incremental.fetch.session.cache.slots"), newID),
-			FetchMaxBytes: int32(b.static.Int("fetch.max.bytes")),
-			Authorizer:    api.AllowAll{}, Now: b.cfg.Now, Log: b.loggers.logger(requestLogger), Loggers: b.loggers, Config: b.static,
-			NewID: b.cfg.random,
-			LeaderID: func() int32 {
-				if id, _, ok := b.node.Leader(); ok {
-					return id
-				}
-				return -1
-			},
+	s := b.server
+	s.api = &api.Server{
+		NodeID: b.nodeID, ClusterID: b.clusterID, Image: b.node.Image, Controller: b.control, Replicas: b.replicas,
+		Groups:        b.groups,
+		Sessions:      fetch.NewCache(b.static.Int("max.incremental.fetch.session.cache.slots"), newID),
+		FetchMaxBytes: int32(b.static.Int("fetch.max.bytes")),
+		Authorizer:    api.AllowAll{}, Now: b.cfg.Now, Log: b.loggers.logger(requestLogger), Loggers: b.loggers, Config: b.static,
+		NewID: b.cfg.random,
+		LeaderID: func() int32 {
+			if id, _, ok := b.node.Leader(); ok {
+				return id
+			}
+			return -1
 		},
-		rows: api.Entries(), log: b.log, now: b.cfg.Now, mem: newMemory(b.requestMemory(maxFrame)), maxFrame: maxFrame,
-		quotas: q, names: names, idle: time.Duration(b.static.Int64("connections.max.idle.ms")) * time.Millisecond,
-		ctx: ctx, cancel: cancel, conns: map[*conn]struct{}{},
 	}
-	s.mem.short = s.shortage
-	b.server = s
 	b.node.Subscribe(s.reconfigure)
-	s.wg.Add(1 + len(b.listeners))
-	go s.reap()
-	for _, l := range b.listeners {
-		go s.accept(l)
-	}
+	close(s.ready)
 }
 
 // requestMemory is how many bytes of large frames may be in memory at once: queued.max.request.bytes where it is set, else a bound

@@ -7,6 +7,7 @@ type session struct {
 	lastMs         int64 // when it was heard last
 	metadataOffset int64 // what it has published, -1 if it did not say yet
 	shutdownOffset int64 // the batch that moved its leaderships away, -1 while it does not shut down
+	gone           bool  // its process is no more
 }
 
 // brokerState is Kafka's BrokerControlState.
@@ -46,10 +47,25 @@ func (c *Controller) track(m *Image, nowMs int64) {
 	}
 }
 
+// Gone takes note that the process of a broker's registration is provably no more: another one may take its place at once. With fence the
+// records that fence the broker are returned. It is nothing where the broker has another epoch.
+func (c *Controller) Gone(in Input, broker int32, epoch int64, fence bool) []Record {
+	c.track(in.Image, in.NowMs)
+	b := in.Image.Broker(broker)
+	if b == nil || b.Epoch != epoch {
+		return nil
+	}
+	c.sessions[broker].gone = true
+	if !fence || b.Fenced {
+		return nil
+	}
+	return c.fence(in.Image, b, nil)
+}
+
 // alive says whether a broker is unfenced and was heard within the session timeout.
 func (c *Controller) alive(b *Broker, nowMs int64) bool {
 	s := c.sessions[b.ID]
-	return !b.Fenced && s != nil && nowMs-s.lastMs <= c.cfg.SessionTimeoutMs
+	return !b.Fenced && s != nil && !s.gone && nowMs-s.lastMs <= c.cfg.SessionTimeoutMs
 }
 
 // Tick fences a broker whose session has run out, if there is one: at most one a call, so that users' requests get in between. Else it looks

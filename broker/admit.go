@@ -1,0 +1,203 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"weir/controller/raft"
+	"weir/membership/stream"
+	"weir/protocol"
+)
+
+// joiner is what a node says that wants to be let in, or is in and says that it is still there.
+type joiner struct {
+	Cluster     string // "": any
+	Node        int32  // -1: a free one
+	Address     string // how others reach it
+	Incarnation string
+	Votes       bool  // it may have a vote
+	Ready       bool  // it has all that it knows to be committed
+	Index       int64 // how far it has applied the log; 0: it has nothing
+}
+
+// admitted is the leader's answer. Refused says why not; Leader says who to ask instead.
+type admitted struct {
+	Cluster string
+	Node    int32
+	Leader  string `json:",omitempty"`
+	Refused string `json:",omitempty"`
+}
+
+// admission is what the leader remembers of those who came.
+type admission struct {
+	mu    sync.Mutex
+	ready map[int32]time.Time // nodes without a vote that could have one, and when they said so
+}
+
+// readyFor is how long a node's word that it is ready counts.
+const readyFor = 15 * time.Second
+
+// promoteLag is how many entries a node may be behind that gets a vote.
+const promoteLag = 1000
+
+// admit lets a node in: the quorum's configuration names it, without a vote at first. It answers for the leader only.
+func (b *Broker) admit(j joiner) admitted {
+	img := b.node.Image()
+	id, address := b.node.LeaderAddress()
+	switch {
+	case id < 0:
+		return admitted{Leader: b.hub.Address()} // ask again
+	case id != b.nodeID:
+		return admitted{Leader: address}
+	case !b.node.Serving() || img.ClusterID == "":
+		return admitted{Leader: b.hub.Address()}
+	case j.Cluster != "" && j.Cluster != img.ClusterID:
+		return admitted{Refused: fmt.Sprintf("this is cluster %s, not %s", img.ClusterID, j.Cluster)}
+	case j.Address == "":
+		return admitted{Refused: "it has no address"}
+	}
+	b.admitting.mu.Lock()
+	defer b.admitting.mu.Unlock()
+	if why := b.taken(j); why != "" {
+		b.log.Warn("a node was not let in", "node", j.Node, "address", j.Address, "reason", why)
+		return admitted{Refused: why}
+	}
+	node, err := b.node.Admit(j.Node, j.Address, j.Index == 0, b.isFree)
+	if err == nil {
+		err = b.promote(node, j)
+	}
+	switch {
+	case errors.Is(err, raft.ErrDuplicate):
+		return admitted{Refused: err.Error()}
+	case err != nil:
+		b.log.Debug("a node was not let in yet", "node", j.Node, "address", j.Address, "error", err.Error())
+		return admitted{Leader: b.hub.Address()}
+	}
+	return admitted{Cluster: img.ClusterID, Node: node}
+}
+
+// taken says why a node cannot have the id that it asks for: another process has it and answers.
+func (b *Broker) taken(j joiner) string {
+	if j.Node < 0 {
+		return ""
+	}
+	for _, s := range b.node.Servers() {
+		if s.ID != j.Node || s.Address == j.Address {
+			continue
+		}
+		if s.ID == b.nodeID {
+			return fmt.Sprintf("node id %d is that of the node at %s", j.Node, b.hub.Address())
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		nc, who, err := b.hub.Open(ctx, stream.Watch, s.Address)
+		if err != nil {
+			return ""
+		}
+		nc.Close()
+		if who.Node == j.Node && protocol.UUID(who.Incarnation).String() != j.Incarnation {
+			return fmt.Sprintf("node id %d is that of the node at %s", j.Node, s.Address)
+		}
+	}
+	return ""
+}
+
+// isFree says whether a node id is nobody's: no broker is registered with it, and no partition names it.
+func (b *Broker) isFree(id int32) bool {
+	img := b.node.Image()
+	if img.Broker(id) != nil {
+		return false
+	}
+	for t := range img.Topics() {
+		for _, p := range t.Partitions {
+			if slices.Contains(p.Replicas, id) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// promote gives votes while there are few: to a node alone where the number of voters is even, else to two together, for with one more an
+// even number tolerates no more failures, but needs one more to agree. The lock is held.
+func (b *Broker) promote(node int32, j joiner) error {
+	a := &b.admitting
+	if a.ready == nil {
+		a.ready = map[int32]time.Time{}
+	}
+	voters, votes := 0, map[int32]bool{}
+	for _, s := range b.node.Servers() {
+		if s.Voter {
+			voters++
+			votes[s.ID] = true
+		}
+	}
+	if votes[node] || !j.Votes || !j.Ready || j.Index < b.node.CommitIndex()-promoteLag {
+		delete(a.ready, node)
+		return nil
+	}
+	now := b.cfg.Now()
+	a.ready[node] = now
+	var able []int32
+	for id, said := range a.ready {
+		if now.Sub(said) < readyFor && !votes[id] {
+			able = append(able, id)
+		}
+	}
+	slices.Sort(able)
+	count := 1
+	if voters%2 == 1 {
+		count = 2
+	}
+	if len(able) < count || voters+count > raft.MaxVoters {
+		return nil
+	}
+	for _, id := range able[:count] {
+		if err := b.node.Promote(id); err != nil {
+			return err
+		}
+		delete(a.ready, id)
+		b.log.Info("a node has a vote now", "node", id)
+	}
+	return nil
+}
+
+// attend says to the leader, now and then, that this node is there, where, and how far it is, until ctx ends: it may have another address, or
+// be ready for a vote.
+func (b *Broker) attend(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		t.Reset(b.attendOnce(ctx))
+	}
+}
+
+// attendOnce returns when to do it again.
+func (b *Broker) attendOnce(ctx context.Context) time.Duration {
+	const soon, later = 200 * time.Millisecond, 5 * time.Second
+	id, address := b.node.LeaderAddress()
+	switch {
+	case id == b.nodeID:
+		return later
+	case id < 0:
+		return soon
+	}
+	ready := b.node.CommitIndex() > 0 && b.node.AppliedIndex() >= b.node.CommitIndex()-1 && !b.node.Retired()
+	if _, err := b.ask(ctx, address, b.joiner(ready)); err != nil {
+		if errors.Is(err, errNotAdmitted) {
+			b.log.Warn("the cluster does not want this node", "error", err.Error())
+			return later
+		}
+		return soon
+	}
+	return later
+}

@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/membership/stream"
+	"weir/protocol"
+)
+
+// forwarder carries requests to the active controller, on whatever node that is: Kafka's forwarding, without an envelope, for the broker that
+// was asked has authorized the request. While there is no controller, requests wait for one as long as they may. It implements api.Controller.
+type forwarder struct {
+	b *Broker
+
+	mu     sync.Mutex
+	leader string     // where idle leads to
+	idle   []net.Conn // streams that nobody uses now
+	closed bool
+}
+
+func newForwarder(b *Broker) *forwarder { return &forwarder{b: b} }
+
+// maxIdleStreams is how many streams to the controller are kept for later.
+const maxIdleStreams = 8
+
+// leaderPause is how long a request waits before it looks for the controller again.
+const leaderPause = 5 * time.Millisecond
+
+// Submit has the active controller decide a request, and returns when this node's image shows what came of it.
+//
+// Differs from Kafka: a request whose answer was lost with the connection is not sent again if it is one of a user's: REQUEST_TIMED_OUT says
+// that it may have been carried out, where Kafka would carry it out twice.
+func (c *forwarder) Submit(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	for {
+		resp, err := c.once(ctx, req)
+		if !errors.Is(err, protocol.NotController) {
+			return resp, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, protocol.RequestTimedOut
+		case <-c.b.node.Done():
+			return nil, protocol.UnknownServerError
+		case <-time.After(leaderPause):
+		}
+	}
+}
+
+// once tries the controller that is known now. NOT_CONTROLLER means that nothing happened.
+func (c *forwarder) once(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	id, address := c.b.node.LeaderAddress()
+	switch {
+	case id == c.b.nodeID:
+		resp, _, err := c.b.decide(ctx, req)
+		return resp, err
+	case id < 0:
+		return nil, protocol.NotController
+	}
+	nc, err := c.stream(ctx, address)
+	if err != nil {
+		return nil, protocol.NotController
+	}
+	body, err := call(ctx, nc, question(ctx, req), c.b.server.maxFrame)
+	if err != nil {
+		nc.Close()
+		if repeatable(req) && ctx.Err() == nil {
+			return nil, protocol.NotController
+		}
+		return nil, protocol.RequestTimedOut
+	}
+	c.keep(address, nc)
+	resp, offset, err := parseAnswer(req, body)
+	if err == nil && !repeatable(req) && c.b.node.WaitImage(ctx, offset) != nil {
+		err = protocol.RequestTimedOut
+	}
+	return resp, err
+}
+
+// question is a request as callRequest carries it.
+func question(ctx context.Context, req kmsg.Request) []byte {
+	limit := int32(30_000)
+	if d, ok := ctx.Deadline(); ok {
+		limit = int32(max(1, min(time.Until(d).Milliseconds(), int64(limit))))
+	}
+	q := binary.BigEndian.AppendUint16(startCall(callRequest), uint16(req.Key()))
+	q = binary.BigEndian.AppendUint16(q, uint16(req.GetVersion()))
+	q = binary.BigEndian.AppendUint32(q, uint32(limit))
+	return req.AppendTo(q)
+}
+
+// repeatable says whether a request may be decided twice: those that brokers make by themselves are made for it, or cost a few producer ids.
+// Their answers do not rest on this node's image.
+func repeatable(req kmsg.Request) bool {
+	switch req.(type) {
+	case *kmsg.BrokerRegistrationRequest, *kmsg.BrokerHeartbeatRequest, *kmsg.AllocateProducerIDsRequest, *kmsg.AlterPartitionRequest,
+		*kmsg.AssignReplicasToDirsRequest:
+		return true
+	}
+	return false
+}
+
+// stream returns a stream to the controller, an idle one if there is one. One whose other end has gone is not taken.
+func (c *forwarder) stream(ctx context.Context, address string) (net.Conn, error) {
+	c.mu.Lock()
+	c.point(address)
+	for n := len(c.idle); n > 0; n = len(c.idle) {
+		nc := c.idle[n-1]
+		c.idle = c.idle[:n-1]
+		if alive(nc) {
+			c.mu.Unlock()
+			return nc, nil
+		}
+		nc.Close()
+	}
+	c.mu.Unlock()
+	nc, _, err := c.b.hub.Open(ctx, stream.Call, address)
+	return nc, err
+}
+
+// alive says whether an idle stream is still open: nothing is to be read from it.
+func alive(nc net.Conn) bool {
+	var one [1]byte
+	nc.SetReadDeadline(time.Now().Add(50 * time.Microsecond))
+	_, err := nc.Read(one[:])
+	var timeout net.Error
+	ok := errors.As(err, &timeout) && timeout.Timeout()
+	nc.SetReadDeadline(time.Time{})
+	return ok
+}
+
+// keep puts a stream back.
+func (c *forwarder) keep(address string, nc net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || address != c.leader || len(c.idle) >= maxIdleStreams {
+		nc.Close()
+		return
+	}
+	c.idle = append(c.idle, nc)
+}
+
+// point drops the streams to another controller. The lock is held.
+func (c *forwarder) point(address string) {
+	if c.leader != address {
+		c.drop()
+		c.leader = address
+	}
+}
+
+func (c *forwarder) drop() {
+	for _, nc := range c.idle {
+		nc.Close()
+	}
+	c.idle = nil
+}
+
+// close drops the idle streams.
+func (c *forwarder) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.drop()
+}
+
+// decide has this node's controller decide a request.
+func (b *Broker) decide(ctx context.Context, req kmsg.Request) (kmsg.Response, int64, error) {
+	return b.node.Decide(ctx, req)
+}
