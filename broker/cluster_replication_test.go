@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -256,6 +257,46 @@ func TestBrokersDieInTurn(t *testing.T) {
 		eventually(t, "a replica is the same", func() bool {
 			_, other := x.read(t, b, "t", id)
 			return bytes.Equal(raw, other)
+		})
+	}
+}
+
+// BenchmarkReplicate produces with acks=all, with several requests under way, to a partition on three brokers, all in this process.
+func BenchmarkReplicate(b *testing.B) {
+	for _, c := range []struct {
+		name              string
+		records, size, at int
+	}{{"1000x1KiB-5", 1000, 1024, 5}, {"16x1KiB-5", 16, 1024, 5}, {"1x100B-1", 1, 100, 1}} {
+		b.Run(c.name, func(b *testing.B) {
+			cluster := startRestartable(b, "message.max.bytes=20000000", "log.retention.bytes=100000000", "log.segment.bytes=67108864",
+				"log.retention.check.interval.ms=1000")
+			newClusterClient(b, cluster).create(b, "bench", 1, 2, 3)
+			nc, err := net.Dial("tcp", cluster.Broker(1).Addr())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer nc.Close()
+			r := produceRequest(9, "bench", batchOf(c.records, c.size))
+			request := sized(encode(r, 1))
+			w := &wire{nc: nc, request: request, answer: make([]byte, 1<<20)}
+			for range c.at - 1 {
+				if _, err := nc.Write(request); err != nil {
+					b.Fatal(err)
+				}
+			}
+			var before, after syscall.Rusage
+			syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+			b.SetBytes(int64(c.records * c.size))
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				w.exchange(b)
+				n++
+			}
+			syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+			cpu := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+			b.ReportMetric(float64(cpu)/float64(n)/1000, "cpu-us/op")
+			b.ReportMetric(float64(cpu)/1e9/(float64(n)*float64(c.records*c.size)/(1<<30)), "cpu-s/GiB")
 		})
 	}
 }

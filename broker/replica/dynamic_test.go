@@ -27,6 +27,7 @@ var elsewhere = map[string]string{
 	"max.connections":                       "broker TestFewerConnections",
 	"max.connections.per.ip":                "broker TestConnectionLimitsAreDynamic",
 	"max.connections.per.ip.overrides":      "broker TestConnectionLimitsAreDynamic",
+	"num.replica.fetchers":                  "TestFetchersAreDynamic",
 	"producer.id.expiration.ms":             "TestProducerExpiryIsDynamic",
 }
 

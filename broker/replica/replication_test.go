@@ -2,11 +2,14 @@ package replica
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"weir/broker/partition"
+	"weir/controller"
 	"weir/protocol"
 )
 
@@ -190,6 +193,44 @@ func TestFarBehind(t *testing.T) {
 		rep.mu.Unlock()
 		if start != 23 || end != 25 {
 			t.Errorf("log %d..%d", start, end)
+		}
+	})
+}
+
+// TestFetchersAreDynamic holds that a change of num.replica.fetchers spreads the partitions anew, and that they go on.
+func TestFetchersAreDynamic(t *testing.T) {
+	inRing(t, func(x *ring) {
+		var ids []partition.ID
+		for i := range 8 {
+			ids = append(ids, x.topic(fmt.Sprint("t", i), 1, 2, 3))
+		}
+		fetchers := func() (n, followed int) {
+			f := &x.nodes[2].m.fetchers
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for _, one := range f.all {
+				one.mu.Lock()
+				followed += len(one.want)
+				one.mu.Unlock()
+			}
+			return len(f.all), followed
+		}
+		if n, followed := fetchers(); n != 1 || followed != 8 {
+			t.Errorf("%d fetchers of %d partitions", n, followed)
+		}
+		for _, want := range []string{"3", "1"} {
+			x.mu.Lock()
+			x.commit([]controller.Record{&controller.ConfigRecord{ResourceType: controller.BrokerConfig, Name: "num.replica.fetchers", Value: &want}})
+			x.mu.Unlock()
+			x.pass(time.Second)
+			if n, followed := fetchers(); fmt.Sprint(n) != want || followed != 8 {
+				t.Errorf("%d fetchers of %d partitions, want %s", n, followed, want)
+			}
+			for _, id := range ids {
+				if _, code := x.produce(1, id, 1); code != protocol.None {
+					t.Errorf("%v: %v", id, code)
+				}
+			}
 		}
 	})
 }
