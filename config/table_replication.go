@@ -30,7 +30,7 @@ var replicationTable = []Setting{
 		Doc: "How often high watermarks are noted on the disk."},
 	{Name: "replica.lag.time.max.ms", Type: Long, Default: "30000", Honoured: true,
 		Doc: "A follower that has not caught up for so long leaves the in-sync replicas."},
-	{Name: "replica.selector.class", Type: String, Null: true,
+	{Name: "replica.selector.class", Type: String, Null: true, Honoured: true,
 		Doc: "Java class that chooses the replica a consumer reads from; Kafka's rack-aware one is known by its name."},
 	{Name: "replica.socket.receive.buffer.bytes", Type: Int, Default: "65536",
 		Doc: "Receive buffer of the connections that fetch replicas; -1 is the system's."},

@@ -76,7 +76,10 @@ type ReadRequest struct {
 	ReplicaID        int32 // -1: a consumer
 	ReplicaEpoch     int64 // the follower's broker epoch, -1 unknown
 	ReplicaLogStart  int64
-	FromWait         bool // a long poll reads again: the follower's state is not updated twice
+	// Near are the brokers in the consumer's rack that it can reach: where this leader is not one of them and a replica in sync is, the consumer
+	// is sent there (KIP-392). nil: it reads here.
+	Near     []int32
+	FromWait bool // a long poll reads again: the follower's state is not updated twice
 }
 
 // ReadResult answers it. The caller releases Records.

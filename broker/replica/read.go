@@ -32,7 +32,7 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 	log := r.log
 	r.unlock(e)
 	putEffects(e)
-	res.Code, res.LeaderID, res.LeaderEpoch = plan.Code, plan.LeaderID, plan.LeaderEpoch
+	res.Code, res.LeaderID, res.LeaderEpoch, res.PreferredReplica = plan.Code, plan.LeaderID, plan.LeaderEpoch, plan.Preferred
 	res.HighWatermark, res.LastStable, res.LogStart, res.Diverging = plan.HighWatermark, plan.LastStable, plan.LogStart, plan.Diverging
 	if plan.Code != protocol.None {
 		return
@@ -43,7 +43,7 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 			res.Aborted = []record.AbortedTxn{}
 		}
 	}
-	if plan.Diverging.Epoch >= 0 || plan.From >= plan.Limit || (q.MaxBytes == 0 && !q.AtLeastOne) {
+	if plan.Diverging.Epoch >= 0 || plan.Preferred >= 0 || plan.From >= plan.Limit || (q.MaxBytes == 0 && !q.AtLeastOne) {
 		return
 	}
 	if q.MaxBytes < 0 { // Kafka finds out where it reads, by an exception without a code
