@@ -109,6 +109,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	b.node.Subscribe(b.replicas.Apply)
 	b.groups = b.newGroups()
 	b.node.Subscribe(b.groups.apply)
+	b.node.Subscribe(b.hurry)
 	if err := b.register(ctx); err != nil {
 		return nil, err
 	}
@@ -204,11 +205,11 @@ func (b *Broker) watch() {
 // stop takes down what there is, in the order in which things depend on each other.
 func (b *Broker) stop() error {
 	var errs []error
+	if b.membering != nil {
+		b.membering.stop() // others may have to take over first, and fetch from here until then
+	}
 	for _, l := range b.listeners {
 		l.Close()
-	}
-	if b.membering != nil {
-		b.membering.stop()
 	}
 	b.cancel()
 	b.tasks.Wait()

@@ -300,3 +300,19 @@ func BenchmarkReplicate(b *testing.B) {
 		})
 	}
 }
+
+// TestLeaderLeaves holds that a broker which is stopped in order hands over what it leads: nobody waits for its session to end.
+func TestLeaderLeaves(t *testing.T) {
+	c := startRestartable(t, "broker.session.timeout.ms=600000")
+	x := newClusterClient(t, c)
+	x.create(t, "t", 2, 3, 1)
+	eventually(t, "the first record is taken", func() bool { return x.produce(2, "t", "before") == nil })
+	if err := c.Stop(2); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := x.partition("t", 0)
+	if p.Leader != 3 || slices.Contains(p.ISR, 2) {
+		t.Fatalf("%+v", p)
+	}
+	eventually(t, "the new leader takes records", func() bool { return x.produce(3, "t", "after") == nil })
+}

@@ -94,7 +94,7 @@ func (b *Broker) register(ctx context.Context) error {
 		return err
 	}
 	for {
-		r, err := b.heartbeat(ctx, epoch)
+		r, err := b.heartbeat(ctx, epoch, false)
 		if err != nil {
 			return fmt.Errorf("broker heartbeat: %w", err)
 		}
@@ -149,10 +149,10 @@ func (b *Broker) sendRegistration(ctx context.Context) (int64, error) {
 	return r.BrokerEpoch, nil
 }
 
-func (b *Broker) heartbeat(ctx context.Context, epoch int64) (*kmsg.BrokerHeartbeatResponse, error) {
+func (b *Broker) heartbeat(ctx context.Context, epoch int64, leaving bool) (*kmsg.BrokerHeartbeatResponse, error) {
 	q := kmsg.NewPtrBrokerHeartbeatRequest()
 	q.Version = 1
-	q.BrokerID, q.BrokerEpoch, q.CurrentMetadataOffset = b.nodeID, epoch, b.node.Image().Offset
+	q.BrokerID, q.BrokerEpoch, q.CurrentMetadataOffset, q.WantShutdown = b.nodeID, epoch, b.node.Image().Offset, leaving
 	_, q.OfflineLogDirs = b.logDirIDs()
 	resp, err := b.control.Submit(ctx, q)
 	if err != nil {
@@ -195,12 +195,13 @@ func (b *Broker) keepAlive(ctx context.Context, epoch int64) {
 			last, cancel := context.WithTimeout(context.Background(), lastWord)
 			defer cancel()
 			b.assignDirs(last, epoch)
+			b.leave(epoch)
 			return
 		case <-t.C:
 		case <-b.placed.wake:
 		}
 		b.assignDirs(ctx, epoch)
-		_, err := b.heartbeat(ctx, epoch)
+		_, err := b.heartbeat(ctx, epoch, false)
 		if errors.Is(err, protocol.StaleBrokerEpoch) || errors.Is(err, protocol.BrokerIDNotRegistered) {
 			if e, rerr := b.sendRegistration(ctx); rerr == nil {
 				epoch, err = e, nil
