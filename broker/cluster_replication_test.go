@@ -316,3 +316,83 @@ func TestLeaderLeaves(t *testing.T) {
 	}
 	eventually(t, "the new leader takes records", func() bool { return x.produce(3, "t", "after") == nil })
 }
+
+// coordinator finds who coordinates a group, -1 where nobody says.
+func (x *clusterClient) coordinator(ask int32, group string) int32 {
+	q := kmsg.NewPtrFindCoordinatorRequest()
+	q.SetVersion(3)
+	q.CoordinatorKey = group
+	r, err := x.ask(ask, q)
+	if err != nil || r.(*kmsg.FindCoordinatorResponse).ErrorCode != 0 {
+		return -1
+	}
+	return r.(*kmsg.FindCoordinatorResponse).NodeID
+}
+
+// committed returns the offset that a group has committed for partition 0 of t; -2 where the broker does not say.
+func (x *clusterClient) committed(id int32, group string) int64 {
+	q := kmsg.NewPtrOffsetFetchRequest()
+	q.SetVersion(7)
+	q.Group = group
+	q.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: "t", Partitions: []int32{0}}}
+	r, err := x.ask(id, q)
+	if err != nil || r.(*kmsg.OffsetFetchResponse).ErrorCode != 0 {
+		return -2
+	}
+	return r.(*kmsg.OffsetFetchResponse).Topics[0].Partitions[0].Offset
+}
+
+func (x *clusterClient) commit(id int32, group string, offset int64) error {
+	q := kmsg.NewPtrOffsetCommitRequest()
+	q.SetVersion(8)
+	q.Group, q.Generation = group, -1
+	q.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Partition: 0, Offset: offset, LeaderEpoch: -1}}}}
+	r, err := x.ask(id, q)
+	if err != nil {
+		return err
+	}
+	if code := protocol.Code(r.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode); code != protocol.None {
+		return code
+	}
+	return nil
+}
+
+// TestCoordinatorMoves stops the coordinator of a group, again and again. What was committed is known to the next one, and the one before says
+// that it is not the coordinator any more.
+func TestCoordinatorMoves(t *testing.T) {
+	c := startRestartable(t, "offsets.topic.num.partitions=5")
+	x := newClusterClient(t, c)
+	x.create(t, "t", 1, 2, 3)
+	at := int32(-1)
+	find := func(not int32) {
+		t.Helper()
+		eventually(t, "there is a coordinator", func() bool {
+			for id := int32(1); id <= 3; id++ {
+				if at = x.coordinator(id, "g"); at > 0 && at != not && c.Broker(at) != nil {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	find(-1)
+	for offset := int64(1); offset <= 4; offset++ {
+		eventually(t, "the offset is committed", func() bool { return x.commit(at, "g", offset) == nil })
+		old := at
+		if err := c.Stop(old); err != nil {
+			t.Fatal(err)
+		}
+		find(old)
+		eventually(t, "the new coordinator knows the offset", func() bool { return x.committed(at, "g") == offset })
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		if err := c.Restart(ctx, old); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		var code protocol.Code
+		eventually(t, "the old one sends clients away", func() bool { return errors.As(x.commit(old, "g", 99), &code) })
+		if code != protocol.NotCoordinator && code != protocol.CoordinatorNotAvailable {
+			t.Errorf("%v", code)
+		}
+	}
+}
