@@ -13,6 +13,7 @@ type ReadPlan struct {
 	Preferred     int32    // the replica to read from instead, and nothing is to be read here; -1: none
 	LeaderID      int32    // with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH: the leader known here, else -1 (KIP-951)
 	LeaderEpoch   int32
+	InSync        bool // the reader is a follower that is in sync
 }
 
 // PlanRead decides what a Fetch may read, and takes what a follower's Fetch says of the follower.
@@ -62,7 +63,7 @@ func (p *Partition) planRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effect
 	}
 	r.From, r.Limit = q.Offset, p.limits().at(q.Isolation)
 	if f != nil {
-		r.Limit = end
+		r.Limit, r.InSync = end, contains(p.isr.isr, f.id)
 		if !q.FromWait {
 			return p.updateFollower(nowMs, f, q, end, e)
 		}

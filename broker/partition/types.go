@@ -94,6 +94,7 @@ type ReadResult struct {
 	LeaderID         int32               // with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH: the leader known here, else -1
 	LeaderEpoch      int32
 	Records          record.Data
+	Throttled        bool // there is more for this follower, but not now
 }
 
 // EpochEnd is where a leader epoch ends.

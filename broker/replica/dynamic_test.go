@@ -14,6 +14,8 @@ import (
 
 // elsewhere are the dynamic settings of brokers that are acted on, and no topic's, with the test that sees it.
 var elsewhere = map[string]string{
+	"follower.replication.throttled.rate":   "TestThrottled",
+	"leader.replication.throttled.rate":     "TestThrottled",
 	"group.consumer.assignment.interval.ms": "broker TestGroupSettingsAreDynamic",
 	"listener.security.protocol.map":        "broker: protocols of listeners stay as they are until the next start",
 	"listeners":                             "broker TestMessageSizeIsDynamic: refused",

@@ -181,8 +181,13 @@ func (f *fetcher) fetched(p *followed, a *protocol.FetchedPartition) {
 		r.armFlush()
 	}
 	f.advanced(p, r)
+	p.lag = a.HighWatermark - p.offset
+	limited := r.topic.following.has(p.id.Partition)
 	r.unlock(e)
 	putEffects(e)
+	if limited {
+		f.m.throttles.follower.carried(f.m.nowMs(), len(a.Records))
+	}
 	switch {
 	case err != nil:
 		r.logError("append to a replica failed", err)
@@ -193,7 +198,25 @@ func (f *fetcher) fetched(p *followed, a *protocol.FetchedPartition) {
 		f.rest(p, code)
 	default:
 		p.failures = 0
+		if limited {
+			f.holdBack(p)
+		}
 	}
+}
+
+// throttleMs is how long a replica rests that has taken in more than it may, until it is looked at again.
+const throttleMs = 100
+
+// holdBack lets a throttled replica rest that lags, where more was taken in than is allowed: Kafka's shouldFollowerThrottle.
+func (f *fetcher) holdBack(p *followed) bool {
+	now := f.m.nowMs()
+	if p.lag <= 0 || !f.m.throttles.follower.exceeded(now) {
+		return false
+	}
+	f.leave(p, fetchResting)
+	p.retryMs = now + throttleMs
+	f.resting = append(f.resting, p)
+	return true
 }
 
 // advanced notes where the next fetch begins. r is locked.

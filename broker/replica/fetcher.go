@@ -47,6 +47,7 @@ type followed struct {
 	offset    int64
 	lastEpoch int32
 	logStart  int64
+	lag       int64 // to the leader's high watermark, as it was last said
 	state     fetchState
 	inSession bool
 	fresh     bool // it is in fetcher.fresh
@@ -192,6 +193,7 @@ func (f *fetcher) revive() {
 		case p.state != fetchResting || f.parts[p.id] != p: // it was added anew, or removed
 		case p.retryMs > now:
 			f.resting = append(f.resting, p)
+		case p.failures == 0 && f.holdBack(p):
 		default:
 			f.prepare(p)
 		}

@@ -56,14 +56,15 @@ type DirConfig struct {
 type Manager struct {
 	txns
 	fetchers
-	cfg      Config
-	log      *slog.Logger
-	settings atomic.Pointer[partition.Settings]
-	dirs     []*dir
-	shards   [shardCount]shard
-	topics   topicCache
-	timers   timers
-	cleaner  cleaner
+	cfg       Config
+	log       *slog.Logger
+	settings  atomic.Pointer[partition.Settings]
+	dirs      []*dir
+	shards    [shardCount]shard
+	topics    topicCache
+	timers    timers
+	throttles throttles
+	cleaner   cleaner
 	// unvisited are the partitions with data that were not looked at since the start; the timers' lock guards it.
 	unvisited []partition.ID
 	started   bool // by Apply
@@ -91,6 +92,9 @@ func Open(cfg Config) (*Manager, error) {
 	}
 	m.cleaner.m, m.cleaner.stop = m, make(chan struct{})
 	m.fetchers.init(m)
+	for _, t := range []*throttle{&m.throttles.leader, &m.throttles.follower} {
+		t.init(cfg.Static.Int("replication.quota.window.num"), cfg.Static.Int64("replication.quota.window.size.seconds")*1000)
+	}
 	m.image.Store(controller.NewImage())
 	m.readSettings(controller.NewImage())
 	m.topics.m = make(map[protocol.UUID]*topic)

@@ -234,3 +234,59 @@ func TestFetchersAreDynamic(t *testing.T) {
 		}
 	})
 }
+
+// TestThrottled holds that a replica which catches up takes as long as the throttle of its leader, or its own, wants; and that one without a
+// throttle is quick.
+func TestThrottled(t *testing.T) {
+	const rate = 2000
+	for _, side := range []string{"", "leader", "follower"} {
+		inRing(t, func(x *ring) {
+			id := x.topic("t", 1, 2, 3)
+			x.stop(3)
+			x.fence(3)
+			for range 60 {
+				if _, code := x.produce(1, id, 20); code != protocol.None {
+					t.Fatal(code)
+				}
+			}
+			size := len(x.log(1, id))
+			if side != "" {
+				x.mu.Lock()
+				all, n := "*", fmt.Sprint(rate)
+				x.commit([]controller.Record{
+					&controller.ConfigRecord{ResourceType: controller.TopicConfig, ResourceName: "t", Name: side + ".replication.throttled.replicas", Value: &all},
+					&controller.ConfigRecord{ResourceType: controller.BrokerConfig, Name: side + ".replication.throttled.rate", Value: &n},
+				})
+				x.mu.Unlock()
+			}
+			began := time.Now()
+			x.start(3, "replica.fetch.max.bytes=1000")
+			x.until("in sync", func() bool { return len(x.state(id).ISR) == 3 })
+			got, want := time.Since(began), time.Duration(0)
+			if side != "" {
+				want = time.Duration(size) * time.Second / rate
+			}
+			if got < want*8/10 || got > want*12/10+time.Second {
+				t.Errorf("%d bytes, throttle of the %q: %v, want about %v", size, side, got, want)
+			}
+			if _, code := x.produce(1, id, 20); code != protocol.None { // who is in sync is not held back
+				t.Error(code)
+			}
+		})
+	}
+}
+
+func TestThrottledReplicas(t *testing.T) {
+	for value, want := range map[string]string{"": "", "*": "0 1 2 ", "0:1,2:1,1:2": "0 2 ", " 1:1 , 7:x, :1, 2:": "1 "} {
+		on := throttledOn(value, 1)
+		got := ""
+		for p := range int32(3) {
+			if on.has(p) {
+				got += fmt.Sprint(p, " ")
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+}
