@@ -77,6 +77,7 @@ func (b *Broker) admit(j joiner) admitted {
 		b.log.Debug("a node was not let in yet", "node", j.Node, "address", j.Address, "error", err.Error())
 		return admitted{Leader: b.hub.Address()}
 	}
+	b.meetOthers()
 	return admitted{Cluster: img.ClusterID, Node: node}
 }
 
@@ -166,18 +167,18 @@ func (b *Broker) promote(node int32, j joiner) error {
 	return nil
 }
 
-// attend says to the leader, now and then, that this node is there, where, and how far it is, until ctx ends: it may have another address, or
-// be ready for a vote.
-func (b *Broker) attend(ctx context.Context) {
+// attend says to the leader, now and then, that this node is there, where, and how far it is: it may have another address, or be ready for a
+// vote.
+func (b *Broker) attend() {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-b.ctx.Done():
 			return
 		case <-t.C:
 		}
-		t.Reset(b.attendOnce(ctx))
+		t.Reset(b.attendOnce(b.ctx))
 	}
 }
 

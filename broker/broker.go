@@ -29,7 +29,9 @@ type Config struct {
 	Rand   func(b []byte) // fills b with random bytes: topic ids, cluster ids, session ids
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Listen func(network, address string) (net.Listener, error)
-	FS     vfs.FS
+	// ListenPacket is for gossip, on the port of the listener that nodes reach each other by.
+	ListenPacket func(network, address string) (net.PacketConn, error)
+	FS           vfs.FS
 }
 
 // Broker is one running broker. Its methods may be called by any goroutine.
@@ -61,7 +63,10 @@ type Broker struct {
 	started   atomic.Bool                  // node is set
 	control   *forwarder
 	admitting admission
-	tasks     sync.WaitGroup  // of background
+	members   gossip
+	peers     peers
+	abrupt    atomic.Bool // it stops without a controlled shutdown
+	tasks     tasks
 	ctx       context.Context // until stop
 	cancel    context.CancelFunc
 
@@ -106,23 +111,17 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if err := b.startMetadata(ctx, found); err != nil {
 		return nil, err
 	}
-	b.node.Subscribe(b.replicas.Apply)
 	b.groups = b.newGroups()
-	b.node.Subscribe(b.groups.apply)
-	b.node.Subscribe(b.hurry)
-	if err := b.register(ctx); err != nil {
-		return nil, err
+	if b.hasRole("broker") {
+		b.node.Subscribe(b.replicas.Apply)
+		b.node.Subscribe(b.groups.apply)
+		if err := b.register(ctx); err != nil {
+			return nil, err
+		}
 	}
 	b.serve()
-	b.background(b.attend)
 	go b.watch()
 	return b, nil
-}
-
-// background runs f until the broker stops.
-func (b *Broker) background(f func(context.Context)) {
-	b.tasks.Add(1)
-	go func() { defer b.tasks.Done(); f(b.ctx) }()
 }
 
 // Addr returns the address of the first listener for clients, host:port, as it is listened on.
@@ -144,8 +143,12 @@ func (b *Broker) ClusterID() string { return b.clusterID }
 // Ready says in words what was started: "broker 1 on PLAINTEXT://localhost:9092, cluster <id>, data ./data".
 func (b *Broker) Ready() string {
 	var on []string
+	kind := "broker"
+	if !b.hasRole(kind) {
+		kind = "controller"
+	}
 	for _, e := range b.endpoints {
-		if e.Controller {
+		if e.Controller == (kind == "broker") {
 			continue
 		}
 		u := e.Name + "://" + net.JoinHostPort(e.AdvertisedHost, fmt.Sprint(e.AdvertisedPort))
@@ -153,7 +156,7 @@ func (b *Broker) Ready() string {
 			on = append(on, u)
 		}
 	}
-	return fmt.Sprintf("broker %d on %s, cluster %s, data %s", b.nodeID, strings.Join(on, ","), b.clusterID, strings.Join(b.static.LogDirs(), ","))
+	return fmt.Sprintf("%s %d on %s, cluster %s, data %s", kind, b.nodeID, strings.Join(on, ","), b.clusterID, strings.Join(b.static.LogDirs(), ","))
 }
 
 // Close stops the broker: clients are disconnected, logs are synced. It returns when all is written, and may be called more than
@@ -206,13 +209,13 @@ func (b *Broker) watch() {
 func (b *Broker) stop() error {
 	var errs []error
 	if b.membering != nil {
-		b.membering.stop() // others may have to take over first, and fetch from here until then
+		b.membering.stop()
 	}
 	for _, l := range b.listeners {
 		l.Close()
 	}
 	b.cancel()
-	b.tasks.Wait()
+	b.tasks.wait()
 	if b.server != nil {
 		b.server.close()
 	}
@@ -223,6 +226,7 @@ func (b *Broker) stop() error {
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
 	}
+	b.members.close()
 	if b.hub != nil {
 		b.rafts.Close()
 		b.gossips.Close()
@@ -240,6 +244,30 @@ func (b *Broker) stop() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// tasks are goroutines that run until the broker stops, beside those of clients.
+type tasks struct {
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+// Go runs f, unless the broker stops.
+func (t *tasks) Go(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.running.Go(f)
+	}
+}
+
+// wait lets no more begin and returns when all have ended.
+func (t *tasks) wait() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.running.Wait()
 }
 
 // random returns a random UUID whose text does not begin with a dash, as Kafka's Uuid.randomUuid does for the sake of command lines.

@@ -171,5 +171,8 @@ func (c *forwarder) close() {
 
 // decide has this node's controller decide a request.
 func (b *Broker) decide(ctx context.Context, req kmsg.Request) (kmsg.Response, int64, error) {
+	if q, ok := req.(*kmsg.BrokerRegistrationRequest); ok {
+		b.checkPredecessor(ctx, q)
+	}
 	return b.node.Decide(ctx, req)
 }

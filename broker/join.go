@@ -43,6 +43,8 @@ func (b *Broker) found(ctx context.Context) (founding, error) {
 		}
 		b.settle()
 		return f, nil
+	case len(others) == 0 && !b.votes():
+		return founding{}, errors.New("process.roles=broker: allowed is that beside controller.quorum.voters, controller.quorum.bootstrap.servers or cluster.join, which name a controller")
 	case len(others) == 0, b.votes() && b.isMine(seeds[0]) && !b.isThere(ctx, others):
 		if b.clusterID == "" {
 			b.clusterID = b.cfg.random().String()
@@ -61,8 +63,13 @@ func (b *Broker) goOn() founding {
 	return founding{how: raft.Alone}
 }
 
-// votes says whether this node may have a vote: process.roles has controller.
-func (b *Broker) votes() bool { return slices.Contains(b.static.List("process.roles"), "controller") }
+// hasRole says whether process.roles has a role.
+func (b *Broker) hasRole(role string) bool {
+	return slices.Contains(b.static.List("process.roles"), role)
+}
+
+// votes says whether this node may have a vote.
+func (b *Broker) votes() bool { return b.hasRole("controller") }
 
 // seeds are the addresses of nodes that this one was told of, and those of them that are not its own.
 func (b *Broker) seeds() (all, others []string) {

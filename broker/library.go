@@ -144,8 +144,15 @@ func (c *Cluster) Stop(id int32) error {
 	return b.Close()
 }
 
-// Close closes all brokers.
+// Close closes all brokers at once: there is nobody left to hand over to.
 func (c *Cluster) Close() error {
+	c.mu.Lock()
+	for _, b := range c.brokers {
+		if b != nil {
+			b.abrupt.Store(true)
+		}
+	}
+	c.mu.Unlock()
 	errs := make([]error, len(c.brokers))
 	var all sync.WaitGroup
 	for i := range c.brokers {

@@ -20,6 +20,7 @@ func (b *Broker) startMetadata(ctx context.Context, found founding) error {
 	d := b.dirAt(b.static.MetadataLogDir())
 	c := raft.Config{Dir: filepath.Join(d.path, metadataName), NodeID: b.nodeID, ClusterID: b.clusterID, Settings: b.controllerConfig(),
 		Streams: b.rafts, Found: found.how, Voters: found.voters, NewID: b.cfg.random().String(),
+		AddressOf: b.members.address, OnServing: b.fenceGone,
 		Logger: b.loggers.logger(controllerLogger), Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}}
 	node, err := raft.Start(c)
 	if err != nil {
@@ -27,6 +28,9 @@ func (b *Broker) startMetadata(ctx context.Context, found founding) error {
 	}
 	b.node = node
 	b.started.Store(true)
+	if found.how != raft.Alone || len(node.Servers()) > 1 {
+		b.meetOthers()
+	}
 	if err := node.WaitImage(ctx, 0); err != nil {
 		return fmt.Errorf("metadata in %s: no leader of the cluster was found: %w", d.path, waited(ctx, err))
 	}
@@ -76,6 +80,43 @@ func (b *Broker) controllerConfig() controller.Config {
 	}
 }
 
+// Times of a controlled shutdown: how often the controller is asked, and how long it is waited for while nobody answers, and in all.
+const (
+	leavePause  = 10 * time.Millisecond
+	leaveSilent = time.Second
+	leaveLimit  = time.Minute
+)
+
+// handOver moves what this broker leads to others before it stops (controlled.shutdown.enable). Where there are no others, nothing is to be
+// moved.
+func (b *Broker) handOver(epoch int64) {
+	others := false
+	for _, r := range b.node.Image().Brokers() {
+		others = others || r.ID != b.nodeID && !r.Fenced
+	}
+	if !others || !b.static.Bool("controlled.shutdown.enable") {
+		return
+	}
+	limit, cancel := context.WithTimeout(context.Background(), leaveLimit)
+	defer cancel()
+	for {
+		ctx, cancel := context.WithTimeout(limit, leaveSilent)
+		r, err := b.heartbeat(ctx, epoch, true)
+		cancel()
+		switch {
+		case err != nil:
+			b.log.Warn("stopping without a controlled shutdown", "error", err.Error())
+			return
+		case r.ShouldShutdown:
+			return
+		}
+		if sleep(limit, leavePause) != nil {
+			b.log.Warn("the controlled shutdown did not end in time", "limit", leaveLimit.String())
+			return
+		}
+	}
+}
+
 // lifecycle keeps this broker registered: Kafka's BrokerLifecycleManager.
 type lifecycle struct {
 	cancel context.CancelFunc
@@ -87,11 +128,24 @@ func (l *lifecycle) stop() {
 	<-l.done
 }
 
-// register makes the broker known to the controller and waits until it is unfenced: from then on it serves what the metadata says.
+// registerPause is how long a broker waits that was not registered yet.
+const registerPause = 50 * time.Millisecond
+
+// register makes the broker known to the controller and waits until it is unfenced: from then on it serves what the metadata says. While
+// another process of this id counts as alive it waits: that one may be about to be found dead.
 func (b *Broker) register(ctx context.Context) error {
-	epoch, err := b.sendRegistration(ctx)
-	if err != nil {
-		return err
+	var epoch int64
+	for {
+		var err error
+		if epoch, err = b.sendRegistration(ctx); err == nil {
+			break
+		}
+		if !errors.Is(err, protocol.DuplicateBrokerRegistration) && !errors.Is(err, protocol.RequestTimedOut) {
+			return err
+		}
+		if serr := sleep(ctx, registerPause); serr != nil {
+			return fmt.Errorf("%w: %w", err, waited(ctx, serr))
+		}
 	}
 	for {
 		r, err := b.heartbeat(ctx, epoch, false)
@@ -101,16 +155,37 @@ func (b *Broker) register(ctx context.Context) error {
 		if !r.IsFenced {
 			break
 		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("broker %d was not unfenced: %w", b.nodeID, ctx.Err())
+		if err := sleep(ctx, unfencePause); err != nil {
+			return fmt.Errorf("broker %d was not unfenced: %w", b.nodeID, waited(ctx, err))
 		}
 	}
 	lctx, cancel := context.WithCancel(context.Background())
 	b.membering = &lifecycle{cancel: cancel, done: make(chan struct{})}
+	b.node.Subscribe(b.hurry)
 	go b.keepAlive(lctx, epoch)
 	return nil
+}
+
+// unfencePause is between the heartbeats of a broker that waits for the metadata up to its own registration.
+const unfencePause = 5 * time.Millisecond
+
+// sleep returns after d, or with ctx and its error.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// hurry lets the next heartbeat be now where a broker shuts down: it waits until all others have seen that it leads nothing any more.
+func (b *Broker) hurry(_, img *controller.Image, delta *controller.Delta) {
+	for _, id := range delta.Brokers {
+		if r := img.Broker(id); id != b.nodeID && r != nil && r.ShuttingDown && !r.Fenced {
+			b.placed.kick()
+		}
+	}
 }
 
 func (b *Broker) sendRegistration(ctx context.Context) (int64, error) {
@@ -152,7 +227,8 @@ func (b *Broker) sendRegistration(ctx context.Context) (int64, error) {
 func (b *Broker) heartbeat(ctx context.Context, epoch int64, leaving bool) (*kmsg.BrokerHeartbeatResponse, error) {
 	q := kmsg.NewPtrBrokerHeartbeatRequest()
 	q.Version = 1
-	q.BrokerID, q.BrokerEpoch, q.CurrentMetadataOffset, q.WantShutdown = b.nodeID, epoch, b.node.Image().Offset, leaving
+	q.BrokerID, q.BrokerEpoch, q.CurrentMetadataOffset = b.nodeID, epoch, b.node.Image().Offset
+	q.WantShutdown = leaving
 	_, q.OfflineLogDirs = b.logDirIDs()
 	resp, err := b.control.Submit(ctx, q)
 	if err != nil {
@@ -195,7 +271,9 @@ func (b *Broker) keepAlive(ctx context.Context, epoch int64) {
 			last, cancel := context.WithTimeout(context.Background(), lastWord)
 			defer cancel()
 			b.assignDirs(last, epoch)
-			b.leave(epoch)
+			if !b.abrupt.Load() {
+				b.handOver(epoch)
+			}
 			return
 		case <-t.C:
 		case <-b.placed.wake:

@@ -22,7 +22,7 @@ var clusterTable = []Setting{
 		Doc: "A secret that all nodes of the cluster share. Set: streams between nodes are authenticated by it, and gossip is encrypted."},
 	{Name: "config.providers", Type: List, Update: ClusterWide, Needless: noClasses,
 		Doc: "Names of Java plug-ins that replace placeholders in values. Weir loads no classes."},
-	{Name: "controlled.shutdown.enable", Type: Boolean, Default: "true",
+	{Name: "controlled.shutdown.enable", Type: Boolean, Default: "true", Honoured: true,
 		Doc: "Move leadership away before the broker stops."},
 	{Name: "controller.performance.always.log.threshold.ms", Type: Long, Default: "2000", Internal: true, Rule: &atLeast0,
 		Doc: "A controller event that takes longer is logged."},

@@ -125,6 +125,9 @@ func (n *Node) serve() bool {
 	n.stable.electing.Store(false)
 	n.serving.Store(true)
 	defer n.serving.Store(false)
+	if n.cfg.OnServing != nil {
+		go n.cfg.OnServing()
+	}
 	n.served.Do(func() { close(n.ready) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

@@ -30,6 +30,7 @@ type Config struct {
 	Found     Founding                      // what an empty Dir becomes
 	Voters    []Server                      // of Together: all of them, this node too
 	AddressOf func(id int32) (string, bool) // where a node is now, if that is known better than from the log; nil: it is not
+	OnServing func()                        // called on a goroutine of its own when this node has become the active controller; nil: nobody is told
 	Settings  controller.Config             // what the controller decides by
 	Logger    *slog.Logger                  // nil: slog.Default()
 	Now       func() time.Time              // nil: the real clock

@@ -61,11 +61,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Streams gives what Accept would.
+// Streams gives what Accept would, for who never hears that nothing more comes.
 func (l *Listener) Streams() <-chan net.Conn {
 	out := make(chan net.Conn)
 	go func() {
-		defer close(out)
 		for {
 			c, err := l.Accept()
 			if err != nil {

@@ -1,0 +1,235 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/controller/raft"
+	"weir/membership/stream"
+	"weir/protocol"
+)
+
+// peers are the processes of other nodes, as this one finds them. To each it holds a stream on which nothing is said: its end is noticed in
+// less than a millisecond where the process dies. The loss of a host, or of the network, is Serf's to find.
+type peers struct {
+	mu       sync.Mutex
+	watching map[int32]bool
+	gone     map[int32]protocol.UUID // incarnations that are no more
+}
+
+// Times of watching. A process is gone when nobody listens where it did, redials times in a row.
+const (
+	redials      = 3
+	redialPause  = 10 * time.Millisecond
+	confirmLimit = 300 * time.Millisecond
+	watchSoon    = 50 * time.Millisecond
+	watchLater   = time.Second
+)
+
+// watchPeers watches every node of the quorum, those too that come later.
+func (b *Broker) watchPeers() {
+	t := time.NewTicker(watchSoon)
+	defer t.Stop()
+	for {
+		for _, s := range b.node.Servers() {
+			if s.ID != b.nodeID && b.peers.take(s.ID) {
+				b.tasks.Go(func() { b.watchPeer(s.ID) })
+			}
+		}
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (p *peers) take(id int32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.watching == nil {
+		p.watching, p.gone = map[int32]bool{}, map[int32]protocol.UUID{}
+	}
+	if p.watching[id] {
+		return false
+	}
+	p.watching[id] = true
+	return true
+}
+
+func (p *peers) drop(id int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.watching, id)
+}
+
+func (p *peers) set(id int32, incarnation protocol.UUID, gone bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.gone == nil:
+		p.gone = map[int32]protocol.UUID{}
+		fallthrough
+	case gone:
+		p.gone[id] = incarnation
+	case p.gone[id] == incarnation:
+		delete(p.gone, id)
+	}
+}
+
+func (p *peers) isGone(id int32, incarnation protocol.UUID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, ok := p.gone[id]
+	return ok && g == incarnation
+}
+
+// nodeAddress is where a node is, as far as is known; "" where it is no node of the quorum.
+func (b *Broker) nodeAddress(id int32) string {
+	for _, s := range b.node.Servers() {
+		if s.ID == id {
+			if now, ok := b.members.address(id); ok {
+				return now
+			}
+			return s.Address
+		}
+	}
+	return ""
+}
+
+// watchPeer holds a stream to a node until that is not one any more.
+func (b *Broker) watchPeer(id int32) {
+	defer b.peers.drop(id)
+	wait := watchSoon
+	for b.ctx.Err() == nil {
+		address := b.nodeAddress(id)
+		if address == "" {
+			return
+		}
+		nc, who, err := b.hub.Open(b.ctx, stream.Watch, address)
+		if err == nil && who.Node == id {
+			wait = watchSoon
+			b.peers.set(id, who.Incarnation, false)
+			b.hold(nc)
+			if b.ctx.Err() == nil && b.nobodyListens(address) {
+				b.processGone(id, who.Incarnation)
+			}
+			continue
+		}
+		if err == nil {
+			nc.Close()
+		}
+		select {
+		case <-b.ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, watchLater)
+	}
+}
+
+// hold returns when a stream ends.
+func (b *Broker) hold(nc net.Conn) {
+	stop := context.AfterFunc(b.ctx, func() { nc.Close() })
+	defer stop()
+	defer nc.Close()
+	watched(nc, stream.Identity{})
+}
+
+// nobodyListens says whether connections to an address are refused, several times in a row. A time-out proves nothing.
+func (b *Broker) nobodyListens(address string) bool {
+	for i := range redials {
+		if i > 0 {
+			select {
+			case <-b.ctx.Done():
+				return false
+			case <-time.After(redialPause):
+			}
+		}
+		ctx, cancel := context.WithTimeout(b.ctx, confirmLimit)
+		nc, err := b.cfg.Dial(ctx, "tcp", address)
+		cancel()
+		if err == nil {
+			nc.Close()
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return false
+		}
+	}
+	return true
+}
+
+// confirmGone asks a process that Serf does not hear: where it answers, it lives.
+func (b *Broker) confirmGone(id int32, incarnation protocol.UUID, address string) {
+	ctx, cancel := context.WithTimeout(b.ctx, confirmLimit)
+	defer cancel()
+	nc, who, err := b.hub.Open(ctx, stream.Watch, address)
+	if err == nil {
+		nc.Close()
+		if protocol.UUID(who.Incarnation) == incarnation {
+			return
+		}
+	}
+	if b.ctx.Err() == nil {
+		b.processGone(id, incarnation)
+	}
+}
+
+// processGone takes note that a process is no more. The active controller fences its broker.
+func (b *Broker) processGone(id int32, incarnation protocol.UUID) {
+	b.peers.set(id, incarnation, true)
+	b.log.Info("the process of a node is gone", "node", id)
+	if b.node.Serving() {
+		b.fenceGone()
+	}
+}
+
+// fenceGone fences the brokers whose processes are gone. A node that becomes the active controller does so at once.
+func (b *Broker) fenceGone() {
+	if !b.started.Load() {
+		return
+	}
+	for _, r := range b.node.Image().Brokers() {
+		if r.Fenced || !b.peers.isGone(r.ID, r.Incarnation) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(b.ctx, time.Second)
+		err := b.node.Gone(ctx, r.ID, r.Epoch, true)
+		cancel()
+		if err != nil {
+			b.log.Warn("a broker whose process is gone was not fenced", "broker", r.ID, "error", err.Error())
+			continue
+		}
+		b.log.Info("fenced a broker whose process is gone", "broker", r.ID)
+	}
+}
+
+// checkPredecessor lets a broker that comes back take its place at once where its process before is provably no more: nobody listens where it
+// did, or another process does. Otherwise the registration has to wait until its session has run out.
+func (b *Broker) checkPredecessor(ctx context.Context, q *kmsg.BrokerRegistrationRequest) {
+	old := b.node.Image().Broker(q.BrokerID)
+	if old == nil || old.Fenced || old.Incarnation == protocol.UUID(q.IncarnationID) || q.BrokerID == b.nodeID {
+		return
+	}
+	address := b.nodeAddress(q.BrokerID)
+	gone := b.peers.isGone(old.ID, old.Incarnation)
+	if !gone && address != "" {
+		dctx, cancel := context.WithTimeout(ctx, confirmLimit)
+		nc, who, err := b.hub.Open(dctx, stream.Watch, address)
+		cancel()
+		if err == nil {
+			nc.Close()
+		}
+		gone = err == nil && protocol.UUID(who.Incarnation) != old.Incarnation || errors.Is(err, syscall.ECONNREFUSED)
+	}
+	if gone {
+		if err := b.node.Gone(ctx, old.ID, old.Epoch, false); err != nil && !errors.Is(err, raft.ErrNotLeader) {
+			b.log.Debug("the process before could not be taken for gone", "broker", old.ID, "error", err.Error())
+		}
+	}
+}
