@@ -28,6 +28,7 @@ func (f *fetcher) round() {
 	}
 	f.mu.Unlock()
 	head, err := conn.Fetch(&f.req, f.got)
+	f.sync()
 	f.mu.Lock()
 	f.parked = false
 	interrupted := f.interrupted
@@ -62,6 +63,15 @@ func (f *fetcher) round() {
 		f.epoch = nextSessionEpoch(f.req.SessionEpoch)
 	}
 	f.findStrayed(conn)
+}
+
+// sync waits until what was appended is on the disk, where that was asked for. Who could not sync has failed by itself.
+func (f *fetcher) sync() {
+	for _, u := range f.unsynced {
+		_ = u.log.Sync(u.upTo)
+	}
+	clear(f.unsynced)
+	f.unsynced = f.unsynced[:0]
 }
 
 // failed rests after an error of the whole connection.
@@ -183,6 +193,9 @@ func (f *fetcher) fetched(p *followed, a *protocol.FetchedPartition) {
 	f.advanced(p, r)
 	p.lag = a.HighWatermark - p.offset
 	limited := r.topic.following.has(p.id.Partition)
+	if e.SyncUpTo > 0 {
+		f.unsynced = append(f.unsynced, unsynced{r.log, e.SyncUpTo})
+	}
 	r.unlock(e)
 	putEffects(e)
 	if limited {

@@ -33,11 +33,18 @@ type fetcher struct {
 	resting  []*followed    // parts that had an error and are tried again
 	strayed  []*followed    // parts whose offset the leader does not have
 	forget   []partition.ID // what the session is to forget
+	unsynced []unsynced     // what must be on the disk before it is asked for more
 	session  int32          // 0: none
 	last     int32          // the session before, which a full request closes
 	epoch    int32          // of the next request
 	failures int            // in a row, of the whole connection
 	req      FetchRequest
+}
+
+// unsynced is what was appended where flush.messages asks for a sync: the next request says that it is there, so it waits for that.
+type unsynced struct {
+	log  Log
+	upTo int64
 }
 
 // followed is a partition that a fetcher fetches.

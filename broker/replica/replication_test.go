@@ -290,3 +290,25 @@ func TestThrottledReplicas(t *testing.T) {
 		}
 	}
 }
+
+// TestFollowerSyncsFirst holds that with flush.messages=1 a follower does not say that it has what is not on its disk.
+func TestFollowerSyncsFirst(t *testing.T) {
+	inRing(t, func(x *ring) {
+		id := x.topic("t", 1, 2, 3)
+		x.mu.Lock()
+		one := "1"
+		x.commit([]controller.Record{&controller.ConfigRecord{ResourceType: controller.TopicConfig, ResourceName: "t", Name: "flush.messages", Value: &one}})
+		x.mu.Unlock()
+		x.pass(time.Second)
+		gate := make(chan error)
+		x.nodes[2].store.syncGate = gate
+		if _, code := x.produce(1, id, 1); code != protocol.RequestTimedOut {
+			t.Errorf("acknowledged before it was synced: %v", code)
+		}
+		if hw, _ := x.end(1, id); hw != 0 {
+			t.Errorf("high watermark %d", hw)
+		}
+		close(gate)
+		x.until("it is acknowledged", func() bool { hw, _ := x.end(1, id); return hw == 1 })
+	})
+}
