@@ -103,7 +103,7 @@ var mayImport = map[string]rule{
 // docs/decisions/0001-libraries.md.
 var mayUse = map[string]rule{
 	"github.com/twmb/franz-go/pkg/kmsg": {
-		[]string{"protocol", "broker/api", "broker", "broker/fetch", "broker/peer", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy"},
+		[]string{"protocol", "broker/api", "broker", "broker/fetch", "broker/peer", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy", "internal/sim"},
 		"messages of the wire end at the handlers; logs and partitions know batches",
 	},
 	"github.com/tidwall/wal": {
