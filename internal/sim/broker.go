@@ -252,11 +252,19 @@ func (r *replica) carryOut(e *partition.Effects) {
 		}
 	}
 	if e.SyncUpTo > 0 {
-		b.after(b.w.between(0, 4), r.sync)
+		b.after(b.w.syncTime(), r.sync)
 	}
 	if e.HWMoved {
 		b.w.check.moved(r)
 	}
+}
+
+// syncTime is how long a sync takes: now and then the disk is busy.
+func (w *World) syncTime() int64 {
+	if w.chance(50) {
+		return w.between(0, 150)
+	}
+	return w.between(0, 3)
 }
 
 func (r *replica) sync() {

@@ -172,7 +172,7 @@ func (r *replica) take(q *partition.ReadRequest, a *answer) {
 		e.SyncUpTo = 0
 		mine := r.fetch
 		r.carryOut(&e)
-		r.b.after(r.b.w.between(0, 4), func() {
+		r.b.after(r.b.w.syncTime(), func() {
 			if r.fetch == mine {
 				r.sync()
 				r.fetchNext(wait)

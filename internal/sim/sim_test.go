@@ -40,5 +40,5 @@ func TestSeeds(t *testing.T) {
 
 // optionsOf makes every other seed one in which crashes lose what was not synced.
 func optionsOf(seed uint64) Options {
-	return Options{Seed: seed, Brokers: 3 + int(seed%3), Partitions: 1 + int(seed>>2%3), ChaosMs: 8000, PowerLoss: seed%2 == 0}
+	return Options{Seed: seed, Brokers: 3 + int(seed%3), Partitions: 1 + int(seed>>2%3), ChaosMs: 5000, PowerLoss: seed%2 == 0}
 }

@@ -180,6 +180,11 @@ func (w *World) chaos(until int64) {
 		w.note("broker %d is alone for %d ms", b.id, ms)
 	case 4:
 		w.quorum.elect()
+	case 7: // all at once
+		for _, b := range w.brokers {
+			b.crash()
+			w.after(w.between(20, 2500), b.start)
+		}
 	case 5, 6: // a broker that the quorum does not hear
 		w.cut(b.id, 0, w.between(500, 2500))
 	}
