@@ -195,7 +195,7 @@ func (b *Broker) joiner(ready bool) joiner {
 	if b.static.IsSet("node.id") {
 		j.Node = b.nodeID
 	}
-	if b.started.Load() {
+	if j.Empty = !b.started.Load(); !j.Empty {
 		j.Index = b.node.AppliedIndex()
 	}
 	return j
@@ -213,11 +213,15 @@ func (b *Broker) ask(ctx context.Context, address string, j joiner) (admitted, e
 			return a, fmt.Errorf("%w: %s", errNotAdmitted, a.Refused)
 		case a.Leader == "":
 			return a, nil
+		case a.Leader == address:
+			return a, errNoLeader
 		}
 		address = a.Leader
 	}
-	return admitted{}, errors.New("the cluster has no leader yet")
+	return admitted{}, errNoLeader
 }
+
+var errNoLeader = errors.New("the cluster has no leader yet")
 
 // errNotAdmitted is an answer to callJoin that will not become another one.
 var errNotAdmitted = errors.New("refused")
