@@ -198,6 +198,7 @@ func (b *Broker) attendOnce(ctx context.Context) time.Duration {
 	if id < 0 {
 		ask = b.gossipSeeds()
 	}
+	b.node.Voter() // it notes that it was one
 	ready := b.node.CommitIndex() > 0 && b.node.AppliedIndex() >= b.node.CommitIndex()-1 && !b.node.Retired()
 	for _, address := range ask {
 		_, err := b.ask(ctx, address, b.joiner(ready))

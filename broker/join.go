@@ -191,7 +191,10 @@ func (b *Broker) join(ctx context.Context, seeds []string) error {
 
 // joiner is what this node says of itself to the leader.
 func (b *Broker) joiner(ready bool) joiner {
-	j := joiner{Node: -1, Cluster: b.clusterID, Address: b.hub.Address(), Incarnation: b.incarnation.String(), Votes: b.votes(), Ready: ready}
+	j := joiner{Node: -1, Cluster: b.static.ClusterID(), Address: b.hub.Address(), Incarnation: b.incarnation.String(), Votes: b.votes(), Ready: ready}
+	if known := b.known.Load(); known != nil {
+		j.Cluster = known.cluster
+	}
 	if b.static.IsSet("node.id") {
 		j.Node = b.nodeID
 	}

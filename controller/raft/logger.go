@@ -30,7 +30,7 @@ const repeatAfter = time.Minute
 // again says whether a line was shown a moment ago.
 func (r *repetition) again(msg string, args []any) bool {
 	for i := 0; i+1 < len(args); i += 2 {
-		if k, ok := args[i].(string); ok && (k == "peer" || k == "id" || k == "node") {
+		if k, ok := args[i].(string); ok && (k == "peer" || k == "target" || k == "id" || k == "node") {
 			msg += fmt.Sprint(" ", args[i+1])
 		}
 	}
@@ -51,10 +51,12 @@ func newRaftLogger(to *slog.Logger, quiet bool) hclog.Logger {
 	return raftLogger{hclog.NewNullLogger(), to, quiet, &repetition{last: map[string]time.Time{}}}
 }
 
-// What the library says where nothing is wrong: only the log knows a peer's address; a node that has just joined has no log.
+// What the library says where nothing is wrong: only the log knows a peer's address; a node that has just joined has no log;
+// another one has closed a stream.
 const (
 	noAddress = "unable to get address for server, using fallback address"
 	noLog     = "failed to get previous log"
+	streamEnd = "failed to decode incoming command"
 )
 
 func (l raftLogger) Warn(msg string, args ...any) {
@@ -74,10 +76,23 @@ func (l raftLogger) Error(msg string, args ...any) {
 			return // the store has said it, and Raft tries again every second
 		}
 	}
-	if l.said.again(msg, args) {
+	if msg == streamEnd || l.said.again(msg, args) {
 		return
 	}
-	l.to.Error("metadata quorum: "+msg, plain(args)...)
+	level := slog.LevelError
+	if aboutPeer(args) {
+		level = slog.LevelWarn // another node is away, or this one is about to be
+	}
+	l.to.Log(context.Background(), level, "metadata quorum: "+msg, plain(args)...)
+}
+
+func aboutPeer(args []any) bool {
+	for i := 0; i < len(args); i += 2 {
+		if args[i] == "peer" || args[i] == "target" {
+			return true
+		}
+	}
+	return false
 }
 
 // plain drops hclog's own wrappers, which slog would print as structures.
