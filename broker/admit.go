@@ -21,7 +21,8 @@ type joiner struct {
 	Incarnation string
 	Votes       bool  // it may have a vote
 	Ready       bool  // it has all that it knows to be committed
-	Index       int64 // how far it has applied the log; 0: it has nothing
+	Index       int64 // how far it has applied the log
+	Empty       bool  // it has no log at all
 }
 
 // admitted is the leader's answer. Refused says why not; Leader says who to ask instead.
@@ -50,7 +51,7 @@ func (b *Broker) admit(j joiner) admitted {
 	id, address := b.node.LeaderAddress()
 	switch {
 	case id < 0:
-		return admitted{Leader: b.hub.Address()} // ask again
+		return admitted{Leader: b.hub.Address()} // which is nobody else: there is none
 	case id != b.nodeID:
 		return admitted{Leader: address}
 	case !b.node.Serving() || img.ClusterID == "":
@@ -66,7 +67,7 @@ func (b *Broker) admit(j joiner) admitted {
 		b.log.Warn("a node was not let in", "node", j.Node, "address", j.Address, "reason", why)
 		return admitted{Refused: why}
 	}
-	node, err := b.node.Admit(j.Node, j.Address, j.Index == 0, b.isFree)
+	node, err := b.node.Admit(j.Node, j.Address, j.Empty, b.isFree)
 	if err == nil {
 		err = b.promote(node, j)
 	}
@@ -78,6 +79,10 @@ func (b *Broker) admit(j joiner) admitted {
 		return admitted{Leader: b.hub.Address()}
 	}
 	b.meetOthers()
+	select {
+	case b.peers.wake <- struct{}{}:
+	default:
+	}
 	return admitted{Cluster: img.ClusterID, Node: node}
 }
 
@@ -182,23 +187,31 @@ func (b *Broker) attend() {
 	}
 }
 
-// attendOnce returns when to do it again.
+// attendOnce returns when to do it again. Where no leader is known, and none may know where this node is, any other node is asked for it.
 func (b *Broker) attendOnce(ctx context.Context) time.Duration {
-	const soon, later = 200 * time.Millisecond, 5 * time.Second
+	const soon, later = 100 * time.Millisecond, 5 * time.Second
 	id, address := b.node.LeaderAddress()
-	switch {
-	case id == b.nodeID:
+	if id == b.nodeID {
 		return later
-	case id < 0:
-		return soon
 	}
+	ask := []string{address}
+	if id < 0 {
+		ask = b.gossipSeeds()
+	}
+	b.node.Voter() // it notes that it was one
 	ready := b.node.CommitIndex() > 0 && b.node.AppliedIndex() >= b.node.CommitIndex()-1 && !b.node.Retired()
-	if _, err := b.ask(ctx, address, b.joiner(ready)); err != nil {
+	for _, address := range ask {
+		_, err := b.ask(ctx, address, b.joiner(ready))
+		if err == nil {
+			if !ready {
+				return soon
+			}
+			return later
+		}
 		if errors.Is(err, errNotAdmitted) {
 			b.log.Warn("the cluster does not want this node", "error", err.Error())
 			return later
 		}
-		return soon
 	}
-	return later
+	return soon
 }

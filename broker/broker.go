@@ -82,7 +82,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	cfg.fill()
 	all := newLoggers(cfg.Logger.Handler())
 	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1),
-		placed: newPlacements()}
+		placed: newPlacements(), peers: peers{wake: make(chan struct{}, 1)}}
 	defer func() {
 		if err != nil {
 			b.stop()

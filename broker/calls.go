@@ -22,6 +22,7 @@ import (
 const (
 	callRequest byte = 1 // int16 key, int16 version, int32 milliseconds to decide in, a request of Kafka's; int16 code, int64 offset, its response
 	callJoin    byte = 2 // JSON of joiner; JSON of admitted
+	callStatus  byte = 3 // nothing; JSON of nodeStatus
 )
 
 // readCall reads one call or answer, of no more than max bytes. What is there is allocated as it arrives.
@@ -85,6 +86,8 @@ func (b *Broker) answerCall(kind byte, body []byte, who stream.Identity) ([]byte
 			return nil, err
 		}
 		return appendJSON(b.admit(j))
+	case callStatus:
+		return appendJSON(b.status())
 	}
 	return nil, fmt.Errorf("call %d is not known", kind)
 }
@@ -101,7 +104,7 @@ func (b *Broker) answerRequest(body []byte) ([]byte, error) {
 	}
 	h := protocol.Header{Key: int16(binary.BigEndian.Uint16(body)), Version: int16(binary.BigEndian.Uint16(body[2:]))}
 	limit := time.Duration(int32(binary.BigEndian.Uint32(body[4:]))) * time.Millisecond
-	if !controller.Handles(h.Key) {
+	if !controller.Handles(h.Key) && !isQuorumKey(h.Key) {
 		return nil, fmt.Errorf("api key %d is not the controller's", h.Key)
 	}
 	req := protocol.NewRequest(h)

@@ -40,7 +40,8 @@ const leaderPause = 5 * time.Millisecond
 func (c *forwarder) Submit(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	for {
 		resp, err := c.once(ctx, req)
-		if !errors.Is(err, protocol.NotController) {
+		again := errors.Is(err, protocol.NotController) || errors.Is(err, protocol.RequestTimedOut) && repeatable(req) && ctx.Err() == nil
+		if !again {
 			return resp, err
 		}
 		select {
@@ -174,5 +175,25 @@ func (b *Broker) decide(ctx context.Context, req kmsg.Request) (kmsg.Response, i
 	if q, ok := req.(*kmsg.BrokerRegistrationRequest); ok {
 		b.checkPredecessor(ctx, q)
 	}
-	return b.node.Decide(ctx, req)
+	if resp, err, ok := b.quorumRequest(ctx, req); ok {
+		return resp, b.node.Image().Offset, err
+	}
+	resp, offset, err := b.node.Decide(ctx, req)
+	if q, ok := req.(*kmsg.UnregisterBrokerRequest); ok && err == nil && resp.(*kmsg.UnregisterBrokerResponse).ErrorCode == 0 {
+		b.forget(q.BrokerID)
+	}
+	return resp, offset, err
+}
+
+// forget drops a node that has no vote from the quorum, once its broker is unregistered. A process that still runs comes again.
+func (b *Broker) forget(id int32) {
+	b.admitting.mu.Lock()
+	defer b.admitting.mu.Unlock()
+	for _, s := range b.node.Servers() {
+		if s.ID == id && !s.Voter && id != b.nodeID {
+			if err := b.node.Remove(id); err != nil {
+				b.log.Warn("an unregistered node still follows the metadata", "node", id, "error", err.Error())
+			}
+		}
+	}
 }

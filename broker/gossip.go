@@ -58,8 +58,13 @@ func (b *Broker) meetOthers() {
 	})
 }
 
-// startGossip starts Serf on the port that nodes reach each other by.
+// startGossip starts Serf on the port that nodes reach each other by, once the cluster has an id.
 func (b *Broker) startGossip() {
+	select {
+	case <-b.joining:
+	case <-b.ctx.Done():
+		return
+	}
 	var packets []net.PacketConn
 	var bound *net.TCPAddr
 	for _, l := range b.listeners {

@@ -191,11 +191,14 @@ func (b *Broker) join(ctx context.Context, seeds []string) error {
 
 // joiner is what this node says of itself to the leader.
 func (b *Broker) joiner(ready bool) joiner {
-	j := joiner{Node: -1, Cluster: b.clusterID, Address: b.hub.Address(), Incarnation: b.incarnation.String(), Votes: b.votes(), Ready: ready}
+	j := joiner{Node: -1, Cluster: b.static.ClusterID(), Address: b.hub.Address(), Incarnation: b.incarnation.String(), Votes: b.votes(), Ready: ready}
+	if known := b.known.Load(); known != nil {
+		j.Cluster = known.cluster
+	}
 	if b.static.IsSet("node.id") {
 		j.Node = b.nodeID
 	}
-	if b.started.Load() {
+	if j.Empty = !b.started.Load(); !j.Empty {
 		j.Index = b.node.AppliedIndex()
 	}
 	return j
@@ -213,11 +216,15 @@ func (b *Broker) ask(ctx context.Context, address string, j joiner) (admitted, e
 			return a, fmt.Errorf("%w: %s", errNotAdmitted, a.Refused)
 		case a.Leader == "":
 			return a, nil
+		case a.Leader == address:
+			return a, errNoLeader
 		}
 		address = a.Leader
 	}
-	return admitted{}, errors.New("the cluster has no leader yet")
+	return admitted{}, errNoLeader
 }
+
+var errNoLeader = errors.New("the cluster has no leader yet")
 
 // errNotAdmitted is an answer to callJoin that will not become another one.
 var errNotAdmitted = errors.New("refused")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,6 @@ type Cluster struct {
 	cfg     ClusterConfig
 	mu      sync.Mutex
 	brokers []*Broker // nil: stopped
-	seed    string
 }
 
 // StartCluster runs n brokers, 1 to n, as one cluster in this process, on free ports of 127.0.0.1, and returns when every one of them serves
@@ -44,7 +44,7 @@ func StartCluster(ctx context.Context, n int, cfg ClusterConfig) (*Cluster, erro
 	all.Wait()
 	err := errors.Join(errs...)
 	if err == nil {
-		err = c.wait(ctx)
+		err = c.Wait(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -60,11 +60,9 @@ func (c *Cluster) Restart(ctx context.Context, id int32) error {
 	if c.cfg.SetOf != nil {
 		set = append(set, c.cfg.SetOf(id)...)
 	}
-	c.mu.Lock()
-	if c.seed != "" {
-		set = append(set, "cluster.join="+c.seed)
+	if seeds := c.seeds(); seeds != "" {
+		set = append(set, "cluster.join="+seeds)
 	}
-	c.mu.Unlock()
 	source, err := config.FromSets(set)
 	if err != nil {
 		return err
@@ -80,36 +78,55 @@ func (c *Cluster) Restart(ctx context.Context, id int32) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.brokers[id-1] = b
-	if c.seed == "" {
-		c.seed = b.hub.Address()
-	}
 	return nil
 }
 
-// wait returns when every broker shows all of them, in service.
-func (c *Cluster) wait(ctx context.Context) error {
+// seeds are where the running brokers are.
+func (c *Cluster) seeds() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	for _, b := range c.brokers {
+		if b != nil {
+			out = append(out, b.hub.Address())
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+// Wait returns when every running broker shows all of them, in service.
+func (c *Cluster) Wait(ctx context.Context) error {
 	t := time.NewTicker(2 * time.Millisecond)
 	defer t.Stop()
+	c.mu.Lock()
+	var running []*Broker
 	for _, b := range c.brokers {
-		for !b.shows(len(c.brokers)) {
+		if b != nil {
+			running = append(running, b)
+		}
+	}
+	c.mu.Unlock()
+	for _, b := range running {
+		for !b.shows(running) {
 			select {
 			case <-t.C:
 			case <-ctx.Done():
-				return fmt.Errorf("broker %d does not see all %d: %w", b.NodeID(), len(c.brokers), ctx.Err())
+				return fmt.Errorf("broker %d does not show all %d: %w", b.NodeID(), len(running), ctx.Err())
 			}
 		}
 	}
 	return nil
 }
 
-// shows says whether n brokers serve as far as this one knows.
-func (b *Broker) shows(n int) bool {
-	for _, r := range b.node.Image().Brokers() {
-		if !r.Fenced {
-			n--
+// shows says whether brokers serve as far as this one knows: these processes, and not ones before them.
+func (b *Broker) shows(all []*Broker) bool {
+	img := b.node.Image()
+	for _, other := range all {
+		if r := img.Broker(other.nodeID); r == nil || r.Fenced || r.Incarnation != other.incarnation {
+			return false
 		}
 	}
-	return n <= 0
+	return true
 }
 
 // Broker returns the broker with an id, nil where it is not running.

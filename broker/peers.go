@@ -18,6 +18,8 @@ import (
 // peers are the processes of other nodes, as this one finds them. To each it holds a stream on which nothing is said: its end is noticed in
 // less than a millisecond where the process dies. The loss of a host, or of the network, is Serf's to find.
 type peers struct {
+	wake chan struct{} // somebody was let in
+
 	mu       sync.Mutex
 	watching map[int32]bool
 	gone     map[int32]protocol.UUID // incarnations that are no more
@@ -46,6 +48,7 @@ func (b *Broker) watchPeers() {
 		case <-b.ctx.Done():
 			return
 		case <-t.C:
+		case <-b.peers.wake:
 		}
 	}
 }
@@ -72,10 +75,10 @@ func (p *peers) drop(id int32) {
 func (p *peers) set(id int32, incarnation protocol.UUID, gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.gone == nil:
+	if p.gone == nil {
 		p.gone = map[int32]protocol.UUID{}
-		fallthrough
+	}
+	switch {
 	case gone:
 		p.gone[id] = incarnation
 	case p.gone[id] == incarnation:
@@ -103,33 +106,44 @@ func (b *Broker) nodeAddress(id int32) string {
 	return ""
 }
 
-// watchPeer holds a stream to a node until that is not one any more.
+// watchPeer holds a stream to a node until that is not one any more. Where the stream has ended, and nobody listens any more, the process at
+// its other end is gone.
 func (b *Broker) watchPeer(id int32) {
 	defer b.peers.drop(id)
-	wait := watchSoon
+	var last *protocol.UUID // the process whose stream has ended, while it is not known why
+	refused, wait := 0, watchSoon
 	for b.ctx.Err() == nil {
 		address := b.nodeAddress(id)
 		if address == "" {
 			return
 		}
 		nc, who, err := b.hub.Open(b.ctx, stream.Watch, address)
-		if err == nil && who.Node == id {
-			wait = watchSoon
-			b.peers.set(id, who.Incarnation, false)
+		switch {
+		case err == nil && who.Node == id:
+			incarnation := protocol.UUID(who.Incarnation)
+			b.peers.set(id, incarnation, false)
 			b.hold(nc)
-			if b.ctx.Err() == nil && b.nobodyListens(address) {
-				b.processGone(id, who.Incarnation)
-			}
+			last, refused, wait = &incarnation, 0, watchSoon
 			continue
-		}
-		if err == nil {
+		case err == nil:
 			nc.Close()
+			refused = 0
+		case errors.Is(err, syscall.ECONNREFUSED):
+			refused++
+		default: // a time-out proves nothing, and a process that ends may still be connected to
+			refused = 0
 		}
-		select {
-		case <-b.ctx.Done():
-		case <-time.After(wait):
+		if last != nil && refused >= redials && b.ctx.Err() == nil {
+			b.processGone(id, *last)
+			last = nil
 		}
-		wait = min(2*wait, watchLater)
+		pause := redialPause
+		if last == nil {
+			pause, wait = wait, min(2*wait, watchLater)
+		}
+		if sleep(b.ctx, pause) != nil {
+			return
+		}
 	}
 }
 
@@ -139,29 +153,6 @@ func (b *Broker) hold(nc net.Conn) {
 	defer stop()
 	defer nc.Close()
 	watched(nc, stream.Identity{})
-}
-
-// nobodyListens says whether connections to an address are refused, several times in a row. A time-out proves nothing.
-func (b *Broker) nobodyListens(address string) bool {
-	for i := range redials {
-		if i > 0 {
-			select {
-			case <-b.ctx.Done():
-				return false
-			case <-time.After(redialPause):
-			}
-		}
-		ctx, cancel := context.WithTimeout(b.ctx, confirmLimit)
-		nc, err := b.cfg.Dial(ctx, "tcp", address)
-		cancel()
-		if err == nil {
-			nc.Close()
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return false
-		}
-	}
-	return true
 }
 
 // confirmGone asks a process that Serf does not hear: where it answers, it lives.

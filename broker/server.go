@@ -65,6 +65,10 @@ const refusalEvery = time.Minute
 
 func (r *refusals) warn(s *server, what, remote, listener string, err error) {
 	host, _, _ := net.SplitHostPort(remote)
+	var op *net.OpError
+	if errors.As(err, &op) { // it names the port, which is another one each time
+		err = rootCause(err)
+	}
 	key, now := host+" "+err.Error(), s.now()
 	r.mu.Lock()
 	said, ok := r.last[key]

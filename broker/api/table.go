@@ -34,12 +34,16 @@ var Table = []Row{
 	{45, handle(alterPartitionReassignments)},
 	{46, handle(listPartitionReassignments)},
 	{47, handle(offsetDelete)},
+	{55, handle(describeQuorum)},
 	{60, handle(describeCluster)},
 	{61, handle(describeProducers)},
+	{64, handle(unregisterBroker)},
 	{68, handle(consumerGroupHeartbeat)},
 	{69, handle(consumerGroupDescribe)},
 	{74, handle(listConfigResources)},
 	{75, handle(describeTopicPartitions)},
+	{80, handle(addRaftVoter)},
+	{81, handle(removeRaftVoter)},
 }
 
 // tableEntries is Entries for the handler of ApiVersions. It stands in the table itself: only through an interface is that not an

@@ -240,17 +240,19 @@ func (n *Node) checkState(s *state, stable *stableStore, exists bool) error {
 			return fmt.Errorf("%w: feature %s is finalized at level %d, and this program serves %d to %d", ErrTooNew, name, level, f.Min, f.Max)
 		}
 	}
-	me, voters := false, 0
+	me, vote, voters := false, false, 0
 	for _, server := range s.servers {
+		mine := server.ID == serverID(n.cfg.NodeID)
+		me = me || mine
 		if server.Suffrage == raft.Voter {
 			voters++
+			vote = vote || mine
 		}
-		me = me || server.ID == serverID(n.cfg.NodeID)
 	}
 	if voters == 1 && !me && n.cfg.Found == Alone {
 		return fmt.Errorf("%w: it is of node %s, not %d", ErrForeign, s.servers[0].ID, n.cfg.NodeID)
 	}
-	n.sole = voters == 1 && me
+	n.sole = voters == 1 && vote
 	if exists {
 		return nil
 	}

@@ -10,6 +10,9 @@ import (
 	"io"
 )
 
+// magic comes after Prefix, and before the version: what is not one of our streams is not taken for one of another version.
+var magic = [2]byte{'W', 'r'}
+
 // Prefix is the first byte of every stream. As the first byte of a Kafka frame it would be a negative length; a TLS hello begins with 0x16.
 const Prefix byte = 0xC7
 
@@ -56,12 +59,12 @@ func (r *Refused) Error() string { return "refused: " + r.Reason }
 // errNoHello ends a stream that does not begin as one of ours.
 var errNoHello = errors.New("it does not begin like a stream of this cluster")
 
-// The hello: Prefix, version, uint16 length, then kind, flags, nonce, node, incarnation, and two strings with a length byte each. The
-// answer: status, version, uint16 length, then for status 0 the same but for the kind, and with a key the proof; else the reason.
+// The hello: Prefix, magic, version, uint16 length, then kind, flags, nonce, node, incarnation, and two strings with a length byte each. The
+// answer: status, magic, version, uint16 length, then for status 0 the same but for the kind, and with a key the proof; else the reason.
 const (
 	nonceSize = 16
 	fixedSize = 2 + nonceSize + 4 + 16
-	maxHello  = fixedSize + 2*256
+	maxHello  = fixedSize + 2*256 + proofSize
 	proofSize = sha256.Size
 
 	keyed byte = 1 // flag: this end has a key
@@ -89,7 +92,7 @@ func newHello(kind Kind, key []byte, who Identity) *hello {
 
 // frame is the hello behind a first byte.
 func (h *hello) frame(first byte) []byte {
-	b := []byte{first, version, 0, 0, byte(h.kind), h.flags}
+	b := []byte{first, magic[0], magic[1], version, 0, 0, byte(h.kind), h.flags}
 	b = append(b, h.nonce[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(h.who.Node))
 	b = append(b, h.who.Incarnation[:]...)
@@ -97,20 +100,31 @@ func (h *hello) frame(first byte) []byte {
 		s = s[:min(len(s), 255)]
 		b = append(append(b, byte(len(s))), s...)
 	}
-	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-4))
+	setLength(b)
 	return b
+}
+
+// headSize is what comes before the body of a frame.
+const headSize = 1 + len(magic) + 1 + 2
+
+// setLength writes the length of what comes after the head.
+func setLength(b []byte) {
+	binary.BigEndian.PutUint16(b[headSize-2:], uint16(len(b)-headSize))
 }
 
 // readFrame reads what frame or refusal wrote, without its first byte, which was read before.
 func readFrame(r io.Reader) ([]byte, error) {
-	var head [3]byte
+	var head [headSize - 1]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
-	if head[0] != version {
-		return nil, fmt.Errorf("it speaks version %d, this node speaks %d", head[0], version)
+	if [2]byte(head[:2]) != magic {
+		return nil, errNoHello
 	}
-	n := int(binary.BigEndian.Uint16(head[1:]))
+	if head[2] != version {
+		return nil, fmt.Errorf("it speaks version %d, this node speaks %d", head[2], version)
+	}
+	n := int(binary.BigEndian.Uint16(head[3:]))
 	if n > maxHello {
 		return nil, errNoHello
 	}
@@ -145,7 +159,9 @@ func parseHello(b []byte) (*hello, error) {
 // refusal is the answer that says why not.
 func refusal(reason string) []byte {
 	reason = reason[:min(len(reason), maxHello)]
-	return append(binary.BigEndian.AppendUint16([]byte{statusRefused, version}, uint16(len(reason))), reason...)
+	b := append([]byte{statusRefused, magic[0], magic[1], version, 0, 0}, reason...)
+	setLength(b)
+	return b
 }
 
 // proof shows that who makes it has the key, for these two hellos only.

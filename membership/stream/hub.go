@@ -162,9 +162,9 @@ func (h *Hub) welcome(nc net.Conn) (*hello, error) {
 		return opened, err
 	}
 	theirs := opened.frame(Prefix)
-	said := append([]byte(nil), answer[4:]...)
+	said := append([]byte(nil), answer[headSize:]...)
 	answer = append(answer, proof(h.cfg.Key, "accepted", theirs, said)...)
-	answer[2], answer[3] = byte((len(answer)-4)>>8), byte(len(answer)-4)
+	setLength(answer)
 	if _, err := nc.Write(answer); err != nil {
 		return nil, err
 	}
