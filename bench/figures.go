@@ -52,10 +52,10 @@ func (f figure) best(runs []result) float64 {
 	if len(runs) == 0 {
 		return math.NaN()
 	}
-	best := runs[0][f.name]
+	best := runs[0].value(f.name)
 	for _, r := range runs[1:] {
-		if f.more == (r[f.name] > best) {
-			best = r[f.name]
+		if v := r.value(f.name); f.more == (v > best) {
+			best = v
 		}
 	}
 	return best

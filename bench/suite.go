@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -14,14 +15,18 @@ type suite struct {
 	scale float64 // of sizes, counts and times; 1 is the real thing
 	only  *regexp.Regexp
 	dir   string // for data
-	all   map[string]map[string][]result
+
+	works map[string]map[string][]result // of the phase that runs
 }
 
-// phases are the parts of a run, each with brokers of its own.
-var phases = []struct {
+// phase is a part of a run, with brokers of its own.
+type phase struct {
 	name string
 	run  func(*suite) error
-}{
+}
+
+// phases are in the order in which they run.
+var phases = []phase{
 	{"throughput", (*suite).throughput},
 	{"latency", (*suite).latencies},
 	{"start", (*suite).startEmpty},
@@ -34,23 +39,51 @@ func (s *suite) run() error {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
 	}
+	kept := s.scale == 1 && s.runs >= keptRuns && slices.Equal(s.names, []string{"kafka", "weir"})
+	var all []outcome
 	for _, p := range phases {
 		if !s.only.MatchString(p.name) {
 			continue
 		}
-		if err := p.run(s); err != nil {
+		o, err := s.phase(p)
+		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+		if !kept {
+			all = append(all, o)
+			continue
+		}
+		if err := o.keep(resultsFolder); err != nil {
+			return err
+		}
+		if err := writePage(); err != nil {
+			return err
+		}
+	}
+	if !kept {
+		_, err := os.Stdout.Write(page(all, nil))
+		return err
 	}
 	return nil
 }
 
+// phase runs one.
+func (s *suite) phase(p phase) (outcome, error) {
+	began := time.Now()
+	s.works = map[string]map[string][]result{}
+	err := p.run(s)
+	return outcome{
+		Phase: p.name, Commit: commit(), Kafka: kafkaVersion, Date: began.Format(time.DateOnly), Minutes: time.Since(began).Minutes(),
+		Machine: machine(), Scale: s.scale, Works: s.works,
+	}, err
+}
+
 // add keeps a result and shows it.
 func (s *suite) add(work, broker string, r result) {
-	if s.all[work] == nil {
-		s.all[work] = map[string][]result{}
+	if s.works[work] == nil {
+		s.works[work] = map[string][]result{}
 	}
-	s.all[work][broker] = append(s.all[work][broker], r)
+	s.works[work][broker] = append(s.works[work][broker], r)
 	fmt.Fprintf(os.Stderr, "%s %-28s %-6s", time.Now().Format("15:04:05"), work, broker)
 	for _, name := range sortedNames(r) {
 		fmt.Fprintf(os.Stderr, "  %s %s", name, number(r[name]))
