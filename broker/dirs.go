@@ -57,7 +57,7 @@ func (b *Broker) openDirs() error {
 		}
 	}
 	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.loggers.logger(replicaLogger), Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged,
-		OnPlaced: b.placed.add, AlterISR: b.isr.propose, Dial: b.dialLeader}
+		OnPlaced: b.placed.add, AlterISR: b.isr.propose, Dial: interBroker{b}.leader}
 	for _, d := range b.dirs[:len(logs)] {
 		rc.Dirs = append(rc.Dirs, replica.DirConfig{Path: d.path, ID: d.id})
 	}

@@ -15,50 +15,49 @@ import (
 	"weir/protocol"
 )
 
-// peerConfig is how other brokers are reached.
-func (b *Broker) peerConfig() peer.Config {
-	return peer.Config{Dial: b.dialPeer, ClientID: "broker-" + strconv.Itoa(int(b.nodeID)), MaxFrame: b.maxPeerFrame(), Now: b.cfg.Now,
-		Timeout: time.Duration(b.static.Int64("controller.socket.timeout.ms")) * time.Millisecond}
-}
+// interBroker is how other brokers are reached.
+type interBroker struct{ b *Broker }
 
 // maxPeerFrame is the longest answer that another broker is believed: what it sends of records came in a request once.
-func (b *Broker) maxPeerFrame() int {
-	return b.static.Int("socket.request.max.bytes") + b.static.Int("replica.fetch.response.max.bytes")
+func (p interBroker) maxFrame() int {
+	return p.b.static.Int("socket.request.max.bytes") + p.b.static.Int("replica.fetch.response.max.bytes")
 }
 
-// interBroker is the name of the listener that brokers use among themselves.
-func (b *Broker) interBroker() string {
-	for i := range b.endpoints {
-		if b.endpoints[i].InterBroker {
-			return b.endpoints[i].Name
+// listener is the name of the listener that brokers use among themselves.
+func (p interBroker) listener() string {
+	for i := range p.b.endpoints {
+		if p.b.endpoints[i].InterBroker {
+			return p.b.endpoints[i].Name
 		}
 	}
 	return ""
 }
 
-// dialPeer connects to the inter-broker listener of a broker, where the metadata says that it is.
-func (b *Broker) dialPeer(id int32, timeout time.Duration) (net.Conn, error) {
+// dial connects to the inter-broker listener of a broker, where the metadata says that it is.
+func (p interBroker) dial(id int32, timeout time.Duration) (net.Conn, error) {
+	b := p.b
 	other := b.node.Image().Broker(id)
 	if other == nil {
 		return nil, fmt.Errorf("broker %d is not registered", id)
 	}
-	e, ok := other.Endpoint(b.interBroker())
+	e, ok := other.Endpoint(p.listener())
 	if !ok {
-		return nil, fmt.Errorf("broker %d has no listener %s", id, b.interBroker())
+		return nil, fmt.Errorf("broker %d has no listener %s", id, p.listener())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return b.cfg.Dial(ctx, "tcp", net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
 }
 
-// dialLeader connects to a broker to fetch from it.
-func (b *Broker) dialLeader(id int32) (replica.Leader, error) {
+// leader connects to a broker to fetch from it.
+func (p interBroker) leader(id int32) (replica.Leader, error) {
+	b := p.b
 	timeout := time.Duration(b.static.Int64("replica.socket.timeout.ms")) * time.Millisecond
-	nc, err := b.dialPeer(id, min(timeout, connectTimeout))
+	nc, err := p.dial(id, min(timeout, connectTimeout))
 	if err != nil {
 		return nil, err
 	}
-	l := &leaderConn{Conn: peer.NewConn(nc, "broker-"+strconv.Itoa(int(b.nodeID))+"-fetcher", b.maxPeerFrame()), timeout: timeout}
+	l := &leaderConn{Conn: peer.NewConn(nc, "broker-"+strconv.Itoa(int(b.nodeID))+"-fetcher", p.maxFrame()), timeout: timeout}
 	l.fetch.Version = fetchVersion
 	return l, nil
 }

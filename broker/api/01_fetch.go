@@ -118,7 +118,7 @@ func (o *fetchOp) plan(c *Call, q *kmsg.FetchRequest) {
 	if o.follower {
 		isolation = partition.ReadToEnd
 	}
-	near := o.s.near(o, q.Rack)
+	near := near(o.s, o, q.Rack)
 	for i := range o.fetch.Parts {
 		w, p := &o.fetch.Parts[i], &o.parts[i]
 		p.reset()

@@ -33,7 +33,7 @@ func nodes(img *controller.Image, listener string, fenced bool) []node {
 const rackAware = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 // near returns the brokers in a consumer's rack that it can reach; nil where it is to read from leaders (KIP-392).
-func (s *Server) near(o *fetchOp, rack string) []int32 {
+func near(s *Server, o *fetchOp, rack string) []int32 {
 	if rack == "" || o.version < 11 || o.follower || s.Config.String("replica.selector.class") != rackAware {
 		return nil
 	}

@@ -73,14 +73,14 @@ func (p *Partition) planRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effect
 
 // nearest is the replica that a consumer should read from rather than from this leader, -1: none. It is one that is near, in sync and has the
 // offset; of several, the one that has most, and was last known to have all: Kafka's RackAwareReplicaSelector.
-func (p *Partition) nearest(q *ReadRequest) int32 {
-	if contains(q.Near, p.self) {
+func (m *members) nearest(q *ReadRequest) int32 {
+	if contains(q.Near, m.self) {
 		return -1
 	}
 	var best *follower
-	for i := range p.followers {
-		f := &p.followers[i]
-		if !contains(q.Near, f.id) || !contains(p.isr.isr, f.id) || f.end < q.Offset || f.start > q.Offset {
+	for i := range m.followers {
+		f := &m.followers[i]
+		if !contains(q.Near, f.id) || !contains(m.isr.isr, f.id) || f.end < q.Offset || f.start > q.Offset {
 			continue
 		}
 		if best == nil || f.end > best.end || f.end == best.end && f.caughtUpMs > best.caughtUpMs {
