@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/config"
 	"weir/protocol"
 )
 
@@ -28,8 +29,9 @@ func (c *Controller) electLeaders(in Input, q *kmsg.ElectLeadersRequest) (kmsg.R
 		return r, nil
 	}
 	var records []Record
+	base := c.topicDefaults(in.Image)
 	elect := func(a *kmsg.ElectLeadersResponseTopic, t *Topic, id int32, all bool) {
-		rec, o := c.electOne(in.Image, t, a.Topic, id, kind)
+		rec, o := electOne(in.Image, base, t, a.Topic, id, kind)
 		if rec != nil {
 			records = append(records, rec)
 		}
@@ -65,7 +67,7 @@ func (c *Controller) electLeaders(in Input, q *kmsg.ElectLeadersRequest) (kmsg.R
 	return r, records
 }
 
-func (c *Controller) electOne(m *Image, t *Topic, name string, id int32, kind election) (*PartitionChangeRecord, outcome) {
+func electOne(m *Image, base *config.Topic, t *Topic, name string, id int32, kind election) (*PartitionChangeRecord, outcome) {
 	p := t.Partition(id)
 	switch {
 	case t == nil:
@@ -76,7 +78,7 @@ func (c *Controller) electOne(m *Image, t *Topic, name string, id int32, kind el
 		return nil, outcome{protocol.ElectionNotNeeded, protocol.ElectionNotNeeded.Message()}
 	}
 	change := changeOf(m, t, id)
-	change.election, change.minISR = kind, minISROf(m, t, c.topicDefaults(m))
+	change.election, change.minISR = kind, minISROf(m, t, base)
 	rec := change.build()
 	if rec != nil {
 		return rec, outcome{}

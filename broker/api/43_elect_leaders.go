@@ -31,6 +31,13 @@ func electLeaders(s *Server, c *Call, q *kmsg.ElectLeadersRequest) (Response, er
 	if !s.mayCluster(c.Session, Alter) {
 		return refuse(q, protocol.ClusterAuthorizationFailed), nil
 	}
+	partitions := 0
+	for i := range q.Topics {
+		partitions += 1 + len(q.Topics[i].Partitions)
+	}
+	if err := c.reserve(partitions * partitionCost); err != nil {
+		return nil, err
+	}
 	q, err := detach(q)
 	if err != nil {
 		return nil, err

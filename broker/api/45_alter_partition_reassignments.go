@@ -22,6 +22,13 @@ func alterPartitionReassignments(s *Server, c *Call, q *kmsg.AlterPartitionAssig
 	if !s.mayCluster(c.Session, Alter) {
 		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
+	partitions := 0
+	for i := range q.Topics {
+		partitions += 1 + len(q.Topics[i].Partitions)
+	}
+	if err := c.reserve(partitions * partitionCost); err != nil {
+		return nil, err
+	}
 	q, err := detach(q)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,9 @@ func listPartitionReassignments(s *Server, c *Call, q *kmsg.ListPartitionReassig
 	if !s.mayCluster(c.Session, Describe) {
 		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
+	if err := c.reserve(s.Image().NumPartitions() * partitionCost); q.Topics == nil && err != nil {
+		return nil, err
+	}
 	q, err := detach(q)
 	if err != nil {
 		return nil, err

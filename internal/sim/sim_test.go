@@ -1,14 +1,10 @@
 package sim
 
 import (
-	"flag"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
-)
-
-var (
-	seeds = flag.Int("seeds", 200, "how many seeds")
-	seed  = flag.Uint64("seed", 0, "the one seed to run, 0: random ones")
 )
 
 // run runs a seed and says what led to a failure.
@@ -26,14 +22,19 @@ func run(t *testing.T, o Options) {
 	}
 }
 
+// TestSeeds runs 200 seeds, or WEIR_SIM_SEEDS, from a random one on. WEIR_SIM_SEED runs one again.
 func TestSeeds(t *testing.T) {
-	if *seed != 0 {
-		run(t, optionsOf(*seed))
+	if seed, err := strconv.ParseUint(os.Getenv("WEIR_SIM_SEED"), 10, 64); err == nil {
+		run(t, optionsOf(seed))
 		return
+	}
+	seeds := 200
+	if n, err := strconv.Atoi(os.Getenv("WEIR_SIM_SEEDS")); err == nil {
+		seeds = n
 	}
 	first := rand.Uint64() | 1
 	t.Logf("seeds from %d on", first)
-	for i := range *seeds {
+	for i := range seeds {
 		run(t, optionsOf(first+uint64(i)))
 	}
 }
