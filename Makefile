@@ -44,6 +44,7 @@ test: build
 	set -ex; \
 	CGO_ENABLED=$${race:+1} $(GO) test $$race -timeout 15m ./...
 	cd compat-tests && WEIR_BIN="$(CURDIR)/bin/weir" $(GO) test -count=1 -timeout 15m .
+	cd bench && $(GO) test .
 
 compat: build
 	@for tool in kcat java mvn; do \

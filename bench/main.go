@@ -3,12 +3,11 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
-	"time"
 )
 
 func main() {
@@ -18,48 +17,56 @@ func main() {
 	}
 }
 
+var (
+	resultsFolder = filepath.Join("bench", "results")
+	reasonsFile   = filepath.Join("bench", "misses.txt")
+	pageFile      = filepath.Join("docs", "benchmarks.md")
+)
+
 func measure() error {
+	var known []string
+	for _, p := range phases {
+		known = append(known, p.name)
+	}
 	names := flag.String("brokers", "kafka,weir", "who is measured, in turns")
-	runs := flag.Int("runs", 5, "runs of each, after the warm-up")
+	runs := flag.Int("runs", keptRuns, "runs of each, after the warm-up")
 	scale := flag.Float64("scale", 1, "of sizes, counts and times; anything but 1 is only a look")
-	only := flag.String("only", ".", "a regular expression of phases: throughput, latency, start, memory, partitions, data")
+	only := flag.String("only", ".", "a regular expression of phases: "+strings.Join(known, ", "))
 	dir := flag.String("dir", filepath.Join("bin", "bench-data"), "where the data lives meanwhile: a disk with 30 GiB")
-	page := flag.String("page", "", "where the page goes; by default docs/benchmarks.md for a whole run, standard output for any other")
+	page := flag.Bool("page", false, "measure nothing, only make "+pageFile+" again from "+resultsFolder+" and "+reasonsFile)
 	flag.Parse()
+	if *page {
+		return writePage()
+	}
 	pattern, err := regexp.Compile(*only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
+	}
+	if !slices.ContainsFunc(known, pattern.MatchString) {
+		return fmt.Errorf("-only: %q is none of %s", *only, strings.Join(known, ", "))
 	}
 	path, err := filepath.Abs(*dir)
 	if err != nil {
 		return err
 	}
-	s := &suite{names: strings.Split(*names, ","), runs: *runs, scale: *scale, only: pattern, dir: path, all: map[string]map[string][]result{}}
+	s := &suite{names: strings.Split(*names, ","), runs: *runs, scale: *scale, only: pattern, dir: path}
 	for _, n := range s.names {
 		if n != "kafka" && n != "weir" {
 			return fmt.Errorf("-brokers: %q is neither kafka nor weir", n)
 		}
 	}
-	if *page == "" && *names == "kafka,weir" && *runs >= 5 && *scale == 1 && *only == "." {
-		*page = filepath.Join("docs", "benchmarks.md")
-	}
-	why, err := readReasons(filepath.Join("bench", "misses.txt"))
+	return s.run()
+}
+
+// writePage makes the page from the files that are there.
+func writePage() error {
+	all, err := readResults(resultsFolder)
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	if err := s.run(); err != nil {
+	why, err := readReasons(reasonsFile)
+	if err != nil {
 		return err
 	}
-	var out io.Writer = os.Stdout
-	if *page != "" {
-		file, err := os.Create(*page)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		out = file
-	}
-	s.write(out, began, why)
-	return nil
+	return os.WriteFile(pageFile, page(all, why), 0o644)
 }

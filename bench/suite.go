@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -14,43 +15,82 @@ type suite struct {
 	scale float64 // of sizes, counts and times; 1 is the real thing
 	only  *regexp.Regexp
 	dir   string // for data
-	all   map[string]map[string][]result
+
+	works map[string]map[string][]result // of the phase that runs
 }
 
-// phases are the parts of a run, each with brokers of its own.
-var phases = []struct {
+// phase is a part of a run, with brokers of its own.
+type phase struct {
 	name string
 	run  func(*suite) error
-}{
+}
+
+// phases are in the order in which they run.
+var phases = []phase{
 	{"throughput", (*suite).throughput},
 	{"latency", (*suite).latencies},
 	{"start", (*suite).startEmpty},
 	{"memory", (*suite).memory},
 	{"partitions", (*suite).manyPartitions},
 	{"data", (*suite).startWithData},
+	{"groups", (*suite).groups},
+	{"death", (*suite).deaths},
+	{"commits", (*suite).commits},
+	{"manygroups", (*suite).manyGroups},
+	{"transactions", (*suite).transactions},
+	{"txnoverhead", (*suite).overhead},
+	{"txnids", (*suite).transactionalIDs},
 }
 
 func (s *suite) run() error {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
 	}
+	kept := s.scale == 1 && s.runs >= keptRuns && slices.Equal(s.names, []string{"kafka", "weir"})
+	var all []outcome
 	for _, p := range phases {
 		if !s.only.MatchString(p.name) {
 			continue
 		}
-		if err := p.run(s); err != nil {
+		o, err := s.phase(p)
+		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+		if !kept {
+			all = append(all, o)
+			continue
+		}
+		if err := o.keep(resultsFolder); err != nil {
+			return err
+		}
+		if err := writePage(); err != nil {
+			return err
+		}
+	}
+	if !kept {
+		_, err := os.Stdout.Write(page(all, nil))
+		return err
 	}
 	return nil
 }
 
+// phase runs one.
+func (s *suite) phase(p phase) (outcome, error) {
+	began := time.Now()
+	s.works = map[string]map[string][]result{}
+	err := p.run(s)
+	return outcome{
+		Phase: p.name, Commit: commit(), Kafka: kafkaVersion, Date: began.Format(time.DateOnly), Minutes: time.Since(began).Minutes(),
+		Machine: machine(), Scale: s.scale, Works: s.works,
+	}, err
+}
+
 // add keeps a result and shows it.
 func (s *suite) add(work, broker string, r result) {
-	if s.all[work] == nil {
-		s.all[work] = map[string][]result{}
+	if s.works[work] == nil {
+		s.works[work] = map[string][]result{}
 	}
-	s.all[work][broker] = append(s.all[work][broker], r)
+	s.works[work][broker] = append(s.works[work][broker], r)
 	fmt.Fprintf(os.Stderr, "%s %-28s %-6s", time.Now().Format("15:04:05"), work, broker)
 	for _, name := range sortedNames(r) {
 		fmt.Fprintf(os.Stderr, "  %s %s", name, number(r[name]))
@@ -62,8 +102,8 @@ func (s *suite) bytes(n int64) int64 { return int64(float64(n) * s.scale) }
 func (s *suite) count(n int) int     { return max(1, int(float64(n)*s.scale)) }
 
 // started makes a broker that runs with empty data.
-func (s *suite) started(name string) (*broker, error) {
-	b, err := newBroker(name, s.dir)
+func (s *suite) started(name string, set ...string) (*broker, error) {
+	b, err := newBroker(name, s.dir, set...)
 	if err != nil {
 		return nil, err
 	}
@@ -82,23 +122,46 @@ func (s *suite) discard(b *broker) {
 
 // together starts all brokers, warms each up, and hands them over; they are removed afterwards.
 func (s *suite) together(work func([]*broker) error) error {
+	return s.beside(func(brokers []*broker) error {
+		for _, b := range brokers { // a JVM compiles what it runs often; the first run is worth nothing
+			for range 2 {
+				if _, _, err := s.through(b, "warm-up", s.bytes(gib), 1024); err != nil {
+					return err
+				}
+			}
+		}
+		return work(brokers)
+	})
+}
+
+// beside starts all brokers and hands them over; they are removed afterwards.
+func (s *suite) beside(work func([]*broker) error, set ...string) error {
 	var brokers []*broker
 	for _, name := range s.names {
-		b, err := s.started(name)
+		b, err := s.started(name, set...)
 		if err != nil {
 			return err
 		}
 		defer s.discard(b)
 		brokers = append(brokers, b)
 	}
-	for _, b := range brokers { // a JVM compiles what it runs often; the first run is worth nothing
-		for range 2 {
-			if _, _, err := s.through(b, "warm-up", s.bytes(gib), 1024); err != nil {
-				return err
+	return work(brokers)
+}
+
+// inTurns gives every broker its turn, so many times and once more before, which does not count.
+func (s *suite) inTurns(brokers []*broker, work string, turn func(b *broker, run int) (result, error)) error {
+	for run := range s.runs + 1 {
+		for _, b := range brokers {
+			r, err := turn(b, run)
+			if err != nil {
+				return fmt.Errorf("%s: %w", b.name, err)
+			}
+			if run > 0 {
+				s.add(work, b.name, r)
 			}
 		}
 	}
-	return work(brokers)
+	return nil
 }
 
 // through writes a topic of six partitions, reads it and deletes it.

@@ -30,9 +30,9 @@ type groups struct {
 	config   atomic.Pointer[group.Config]
 	metadata atomic.Pointer[groupMetadata]
 
-	mu       sync.Mutex
+	mu       sync.Mutex           // of deleted, and of those who set changing
 	deleted  []group.DeletedTopic // that the machines have not heard of
-	changing bool                 // a goroutine tells them
+	changing atomic.Bool          // a goroutine tells them
 	tellings sync.WaitGroup
 }
 
@@ -55,6 +55,15 @@ func (b *Broker) newGroups() *groups {
 		Linger:  time.Duration(b.static.Int64("group.coordinator.append.linger.ms")) * time.Millisecond,
 	})
 	return g
+}
+
+// Do implements api.Groups. While the machines are being told of new metadata, the one in question hears of it first: a client that was
+// answered that its topic is there would otherwise see its group take an epoch for a topic that comes.
+func (g *groups) Do(partition int32, op coordinator.Operation[*group.Machine], done coordinator.Done) {
+	if g.changing.Load() {
+		g.Runtime.Do(partition, g.changed, func(any, error) {})
+	}
+	g.Runtime.Do(partition, op, done)
 }
 
 // close ends the coordinator. Nothing publishes images any more.
@@ -138,10 +147,10 @@ func (g *groups) tell(d *controller.Delta) {
 	for _, t := range d.Deleted {
 		g.deleted = append(g.deleted, group.DeletedTopic{Name: t.Name, ID: t.ID})
 	}
-	if g.changing {
+	if g.changing.Load() {
 		return
 	}
-	g.changing = true
+	g.changing.Store(true)
 	g.tellings.Add(1)
 	go g.telling()
 }
@@ -153,7 +162,7 @@ func (g *groups) telling() {
 		g.mu.Lock()
 		deleted := g.deleted
 		if md == told && len(deleted) == 0 {
-			g.changing = false
+			g.changing.Store(false)
 			g.mu.Unlock()
 			return
 		}

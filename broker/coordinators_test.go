@@ -57,6 +57,31 @@ func TestGroupSettingsAreDynamic(t *testing.T) {
 	}
 }
 
+// A topic that a client was told of is there for its group, also when whoever tells the machines has not come that far.
+func TestGroupSeesTopicAtOnce(t *testing.T) {
+	b := startForGroups(t)
+	b.groups.tellings.Wait()
+	b.groups.changing.Store(true)
+	defer b.groups.changing.Store(false)
+	b.submitTopic(t, "t", 2)
+	q := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	q.Version, q.Group, q.MemberID, q.RebalanceTimeoutMillis = 1, "g", "m", 10_000
+	q.SubscribedTopicNames, q.Topics = []string{"t"}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	done := make(chan *kmsg.ConsumerGroupHeartbeatResponse, 1)
+	b.groups.Do(0, func(m *group.Machine, now int64, t coordinator.Token) coordinator.Effects {
+		return m.ConsumerGroupHeartbeat(now, t, group.Client{}, q)
+	}, func(response any, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		r, _ := response.(*kmsg.ConsumerGroupHeartbeatResponse)
+		done <- r
+	})
+	if r := <-done; r == nil || r.Assignment == nil || len(r.Assignment.Topics) != 1 {
+		t.Errorf("the first assignment: %+v", r)
+	}
+}
+
 // fetchOffset asks the coordinator in partition 0 for an offset of group g, -1 for none.
 func (b *Broker) fetchOffset(t *testing.T) int64 {
 	t.Helper()
