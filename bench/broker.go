@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,7 @@ type broker struct {
 	port int
 
 	control int // Kafka's controller port
+	set     []string
 	cmd     *exec.Cmd
 	exited  chan struct{}
 }
@@ -29,13 +31,17 @@ type broker struct {
 // kafkaVersion is the peer of all published figures.
 const kafkaVersion = "4.3.1"
 
-// newBroker chooses ports and an empty folder, and formats it where that is needed, so that a start is only a start.
-func newBroker(name, parent string) (*broker, error) {
+// both are settings of both brokers. A group that forms need not wait for members that may come: what is timed is the broker.
+var both = []string{"group.initial.rebalance.delay.ms=0"}
+
+// newBroker chooses ports and an empty folder, and formats it where that is needed, so that a start is only a start. What is set is
+// key=value.
+func newBroker(name, parent string, set ...string) (*broker, error) {
 	dir, err := os.MkdirTemp(parent, name+"-")
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{name: name, dir: dir}
+	b := &broker{name: name, dir: dir, set: append(slices.Clone(both), set...)}
 	for _, port := range []*int{&b.port, &b.control} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -55,9 +61,10 @@ func newBroker(name, parent string) (*broker, error) {
 func (b *broker) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(b.port)) }
 
 func (b *broker) kafka(what string) *exec.Cmd {
-	return exec.Command("compat-tests/kafka/kafka.sh", what, kafkaVersion, b.dir, strconv.Itoa(b.port), strconv.Itoa(b.control),
+	args := []string{what, kafkaVersion, b.dir, strconv.Itoa(b.port), strconv.Itoa(b.control),
 		// Deleted topics give their space back before the next run needs it.
-		"log.segment.delete.delay.ms=1000")
+		"log.segment.delete.delay.ms=1000"}
+	return exec.Command("compat-tests/kafka/kafka.sh", append(args, b.set...)...)
 }
 
 // start runs the program; it returns before the broker is ready.
@@ -65,8 +72,11 @@ func (b *broker) start() error {
 	if b.name == "kafka" {
 		b.cmd = b.kafka("broker")
 	} else {
-		b.cmd = exec.Command("bin/weir", "broker", "--set", fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:%d", b.port),
-			"--set", "log.dirs="+filepath.Join(b.dir, "data"))
+		args := []string{"broker"}
+		for _, set := range append([]string{fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:%d", b.port), "log.dirs=" + filepath.Join(b.dir, "data")}, b.set...) {
+			args = append(args, "--set", set)
+		}
+		b.cmd = exec.Command("bin/weir", args...)
 	}
 	log, err := os.OpenFile(filepath.Join(b.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

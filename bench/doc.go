@@ -7,6 +7,6 @@
 // machines are not comparable, and on a virtual machine not even those of one hour: so both brokers run, each after a warm-up, and
 // the same work is given to one and the other in turn, five times; the best of the one stands against the best of the other. Before
 // each load a file of its size is written and removed, because memory that the host has yet to give costs several times the copy
-// into it. Start reading at suite.go; the workloads are in load.go, latency.go and starts.go, the bars in figures.go, what is kept in
-// results.go, the page in page.go.
+// into it. Start reading at suite.go; the workloads are in load.go, latency.go, starts.go, groups.go and transactions.go, the bars in
+// figures.go, what is kept in results.go, the page in page.go.
 package main

@@ -13,6 +13,7 @@ type figure struct {
 	more       bool    // the larger the better
 	ratio      float64 // of ours to Kafka's: at most, or with more at least
 	limit      float64 // in place of a ratio: ours must be below
+	over       string  // the figure is a quotient, by this other one of the same broker, and ratio is its limit whatever Kafka's is
 }
 
 // figures are what is promised.
@@ -45,16 +46,41 @@ var figures = []figure{
 	{work: "10,000 partitions", name: "start, clean ms", ratio: 0.1},
 	{work: "10,000 partitions", name: "start after kill -9 ms", ratio: 0.05},
 	{work: "10,000 partitions", name: "open files", limit: 1000},
+	{work: "1,000 members, classic", name: "all join ms", ratio: 0.7},
+	{work: "1,000 members, classic", name: "one leaves ms", ratio: 0.7},
+	{work: "1,000 members, consumer", name: "all join ms", ratio: 0.7},
+	{work: "1,000 members, consumer", name: "one leaves ms", ratio: 0.7},
+	{work: "a member dies, classic", name: "reassigned ms", ratio: 1},
+	{work: "a member dies, consumer", name: "reassigned ms", ratio: 1},
+	{work: "commits of 100 clients", name: "commits/s", ratio: 1.5, more: true},
+	{work: "commits of 100 clients", name: "CPU us/commit", ratio: 0.5},
+	{work: "10,000 groups", name: "RSS MiB", limit: 150},
+	{work: "10,000 groups", name: "first OffsetFetch after kill -9 ms", ratio: 0.2},
+	{work: "consume-transform-produce", name: "transactions/s", ratio: 1.5, more: true},
+	{work: "consume-transform-produce", name: "CPU us/transaction", ratio: 0.5},
+	{work: "transactions of 1 record", name: "p50 ms", ratio: 0.6},
+	{work: "transactions of 1 record", name: "p99 ms", ratio: 0.5},
+	{work: "transactions of 1 record", name: "CPU us/transaction", ratio: 0.5},
+	{work: "transactions of 10,000 records", name: "transactional CPU us/record", over: "idempotent CPU us/record", ratio: 1.08},
+	{work: "10,000 transactional ids", name: "RSS MiB", limit: 60},
+	{work: "10,000 transactional ids", name: "first InitProducerId after kill -9 ms", ratio: 0.2},
 }
 
-// best is the best of some runs, NaN of none.
-func (f figure) best(runs []result) float64 {
+// of is the figure of some runs: the best of them, NaN of none.
+func (f figure) of(runs []result) float64 {
+	if f.over != "" {
+		return f.best(runs, f.name) / f.best(runs, f.over)
+	}
+	return f.best(runs, f.name)
+}
+
+func (f figure) best(runs []result, name string) float64 {
 	if len(runs) == 0 {
 		return math.NaN()
 	}
-	best := runs[0].value(f.name)
+	best := runs[0].value(name)
 	for _, r := range runs[1:] {
-		if v := r.value(f.name); f.more == (v > best) {
+		if v := r.value(name); f.more == (v > best) {
 			best = v
 		}
 	}
@@ -64,6 +90,8 @@ func (f figure) best(runs []result) float64 {
 // holds says that ours is within the bar.
 func (f figure) holds(kafka, ours float64) bool {
 	switch {
+	case f.over != "":
+		return ours <= f.ratio
 	case f.limit > 0:
 		return ours < f.limit
 	case f.more:
@@ -75,6 +103,8 @@ func (f figure) holds(kafka, ours float64) bool {
 // bar is the promise in words.
 func (f figure) bar() string {
 	switch {
+	case f.over != "":
+		return "<= " + number(f.ratio)
 	case f.limit > 0:
 		return "< " + number(f.limit)
 	case f.more:
@@ -92,6 +122,14 @@ func number(v float64) string {
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+// title is the name of the line.
+func (f figure) title() string {
+	if f.over != "" {
+		return f.name + " over " + f.over
+	}
+	return f.name
 }
 
 func sortedNames(r result) []string { return slices.Sorted(maps.Keys(r)) }

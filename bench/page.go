@@ -28,7 +28,7 @@ func page(all []outcome, why map[string]string) []byte {
 		kafka, ours := math.NaN(), math.NaN()
 		for _, o := range all {
 			if runs := o.Works[f.work]; runs != nil {
-				kafka, ours = f.best(runs["kafka"]), f.best(runs["weir"])
+				kafka, ours = f.of(runs["kafka"]), f.of(runs["weir"])
 			}
 		}
 		verdict := "holds"
@@ -39,18 +39,18 @@ func page(all []outcome, why map[string]string) []byte {
 			verdict = "**misses**"
 			missed = append(missed, f)
 		}
-		fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s | %s |\n", f.work, f.name, number(kafka), number(ours), number(ours/kafka), f.bar(), verdict)
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s | %s |\n", f.work, f.title(), number(kafka), number(ours), number(ours/kafka), f.bar(), verdict)
 	}
 	fmt.Fprintf(out, "\n## What misses its bar\n\n")
 	if len(missed) == 0 {
 		fmt.Fprintf(out, "Nothing that was measured.\n")
 	}
 	for _, f := range missed {
-		reason := why[f.work+": "+f.name]
+		reason := why[f.work+": "+f.title()]
 		if reason == "" {
 			reason = "not explained yet"
 		}
-		fmt.Fprintf(out, "* %s, %s: %s\n", f.work, f.name, reason)
+		fmt.Fprintf(out, "* %s, %s: %s\n", f.work, f.title(), reason)
 	}
 	writeRuns(out, all)
 	return out.Bytes()

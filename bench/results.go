@@ -1,7 +1,6 @@
 package main
 
 import (
-	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +29,11 @@ const keptRuns = 5
 
 // runs is how many runs of each broker the figures of a work come from.
 func (o outcome) runs(work string) int {
-	return min(len(o.Works[work]["kafka"]), len(o.Works[work]["weir"]))
+	least := math.MaxInt
+	for _, runs := range o.Works[work] {
+		least = min(least, len(runs))
+	}
+	return least
 }
 
 func resultFile(folder, phase string) string { return filepath.Join(folder, phase+".json") }
@@ -87,22 +90,11 @@ func (r result) value(name string) float64 {
 	return math.NaN()
 }
 
-// commit is what bin/weir was built from; it is marked where that had changes outside of bench/ and docs/.
+// commit is what bench/run has built bin/weir from; it is marked where there were changes outside of bench/ and docs/.
 func commit() string {
-	info, err := buildinfo.ReadFile(filepath.Join("bin", "weir"))
-	if err != nil {
-		return "unknown"
+	revision := command("git", "rev-parse", "--short=7", "HEAD")
+	if command("git", "status", "--porcelain", "--", ":!bench", ":!docs") != "" {
+		revision += " with changes"
 	}
-	settings := map[string]string{}
-	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
-	}
-	revision := settings["vcs.revision"]
-	if len(revision) < 7 {
-		return "unknown"
-	}
-	if settings["vcs.modified"] == "true" && command("git", "status", "--porcelain", "--", ":!bench", ":!docs") != "" {
-		return revision[:7] + " with changes"
-	}
-	return revision[:7]
+	return revision
 }

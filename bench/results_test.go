@@ -51,6 +51,15 @@ func TestPageOfKeptPhases(t *testing.T) {
 	}
 }
 
+// A quotient is of the best with the best of the same broker, and its bar has nothing to do with Kafka.
+func TestQuotient(t *testing.T) {
+	f := figure{name: "a", over: "b", ratio: 1.08}
+	got := f.of([]result{{"a": 12, "b": 10}, {"a": 11, "b": 11}})
+	if got != 1.1 || f.holds(2, got) || !f.holds(1, 1.08) || f.bar() != "<= 1.08" {
+		t.Error(got, f.bar())
+	}
+}
+
 // What is not of a whole run is refused, whoever put it there.
 func TestResultsThatAreRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*outcome){

@@ -33,6 +33,13 @@ var phases = []phase{
 	{"memory", (*suite).memory},
 	{"partitions", (*suite).manyPartitions},
 	{"data", (*suite).startWithData},
+	{"groups", (*suite).groups},
+	{"death", (*suite).deaths},
+	{"commits", (*suite).commits},
+	{"manygroups", (*suite).manyGroups},
+	{"transactions", (*suite).transactions},
+	{"txnoverhead", (*suite).overhead},
+	{"txnids", (*suite).transactionalIDs},
 }
 
 func (s *suite) run() error {
@@ -95,8 +102,8 @@ func (s *suite) bytes(n int64) int64 { return int64(float64(n) * s.scale) }
 func (s *suite) count(n int) int     { return max(1, int(float64(n)*s.scale)) }
 
 // started makes a broker that runs with empty data.
-func (s *suite) started(name string) (*broker, error) {
-	b, err := newBroker(name, s.dir)
+func (s *suite) started(name string, set ...string) (*broker, error) {
+	b, err := newBroker(name, s.dir, set...)
 	if err != nil {
 		return nil, err
 	}
@@ -115,23 +122,46 @@ func (s *suite) discard(b *broker) {
 
 // together starts all brokers, warms each up, and hands them over; they are removed afterwards.
 func (s *suite) together(work func([]*broker) error) error {
+	return s.beside(func(brokers []*broker) error {
+		for _, b := range brokers { // a JVM compiles what it runs often; the first run is worth nothing
+			for range 2 {
+				if _, _, err := s.through(b, "warm-up", s.bytes(gib), 1024); err != nil {
+					return err
+				}
+			}
+		}
+		return work(brokers)
+	})
+}
+
+// beside starts all brokers and hands them over; they are removed afterwards.
+func (s *suite) beside(work func([]*broker) error, set ...string) error {
 	var brokers []*broker
 	for _, name := range s.names {
-		b, err := s.started(name)
+		b, err := s.started(name, set...)
 		if err != nil {
 			return err
 		}
 		defer s.discard(b)
 		brokers = append(brokers, b)
 	}
-	for _, b := range brokers { // a JVM compiles what it runs often; the first run is worth nothing
-		for range 2 {
-			if _, _, err := s.through(b, "warm-up", s.bytes(gib), 1024); err != nil {
-				return err
+	return work(brokers)
+}
+
+// inTurns gives every broker its turn, so many times and once more before, which does not count.
+func (s *suite) inTurns(brokers []*broker, work string, turn func(b *broker, run int) (result, error)) error {
+	for run := range s.runs + 1 {
+		for _, b := range brokers {
+			r, err := turn(b, run)
+			if err != nil {
+				return fmt.Errorf("%s: %w", b.name, err)
+			}
+			if run > 0 {
+				s.add(work, b.name, r)
 			}
 		}
 	}
-	return work(brokers)
+	return nil
 }
 
 // through writes a topic of six partitions, reads it and deletes it.

@@ -33,20 +33,19 @@ const maxIdleStreams = 8
 // leaderPause is how long a request waits before it looks for the controller again.
 const leaderPause = 5 * time.Millisecond
 
-// Submit has the active controller decide a request, and returns when this node's image shows what came of it.
-//
-// Differs from Kafka: a request whose answer was lost with the connection is not sent again if it is one of a user's: REQUEST_TIMED_OUT says
-// that it may have been carried out, where Kafka would carry it out twice.
+// Submit has the active controller decide a request, and returns when this node's image shows what came of it. As in Kafka a request whose
+// answer is lost with the controller is sent to the next one: it may find that what it asks for is there.
 func (c *forwarder) Submit(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	for {
 		resp, err := c.once(ctx, req)
-		again := errors.Is(err, protocol.NotController) || errors.Is(err, protocol.RequestTimedOut) && repeatable(req) && ctx.Err() == nil
-		if !again {
+		if ctx.Err() != nil || !errors.Is(err, protocol.NotController) && !errors.Is(err, protocol.RequestTimedOut) {
 			return resp, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, protocol.RequestTimedOut
+		case <-c.b.ctx.Done():
+			return nil, protocol.NotController
 		case <-c.b.node.Done():
 			return nil, protocol.UnknownServerError
 		case <-time.After(leaderPause):
@@ -54,7 +53,7 @@ func (c *forwarder) Submit(ctx context.Context, req kmsg.Request) (kmsg.Response
 	}
 }
 
-// once tries the controller that is known now. NOT_CONTROLLER means that nothing happened.
+// once tries the controller that is known now. NOT_CONTROLLER and REQUEST_TIMED_OUT mean that another one may be asked.
 func (c *forwarder) once(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	id, address := c.b.node.LeaderAddress()
 	switch {
@@ -71,14 +70,11 @@ func (c *forwarder) once(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 	body, err := call(ctx, nc, question(ctx, req), c.b.server.maxFrame)
 	if err != nil {
 		nc.Close()
-		if repeatable(req) && ctx.Err() == nil {
-			return nil, protocol.NotController
-		}
 		return nil, protocol.RequestTimedOut
 	}
 	c.keep(address, nc)
 	resp, offset, err := parseAnswer(req, body)
-	if err == nil && !repeatable(req) && c.b.node.WaitImage(ctx, offset) != nil {
+	if err == nil && !ofBroker(req) && c.b.node.WaitImage(ctx, offset) != nil {
 		err = protocol.RequestTimedOut
 	}
 	return resp, err
@@ -96,9 +92,8 @@ func question(ctx context.Context, req kmsg.Request) []byte {
 	return req.AppendTo(q)
 }
 
-// repeatable says whether a request may be decided twice: those that brokers make by themselves are made for it, or cost a few producer ids.
-// Their answers do not rest on this node's image.
-func repeatable(req kmsg.Request) bool {
+// ofBroker says whether a request is one that brokers make by themselves: its answer does not rest on this node's image.
+func ofBroker(req kmsg.Request) bool {
 	switch req.(type) {
 	case *kmsg.BrokerRegistrationRequest, *kmsg.BrokerHeartbeatRequest, *kmsg.AllocateProducerIDsRequest, *kmsg.AlterPartitionRequest,
 		*kmsg.AssignReplicasToDirsRequest:

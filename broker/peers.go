@@ -178,6 +178,22 @@ func (b *Broker) processGone(id int32, incarnation protocol.UUID) {
 	if b.node.Serving() {
 		b.fenceGone()
 	}
+	if leader, _ := b.node.LeaderAddress(); leader == id {
+		b.hasten(id)
+	}
+}
+
+// hasten elects another leader as soon as it can be: the voter with the lowest id of those that are left.
+func (b *Broker) hasten(gone int32) {
+	for _, s := range b.node.Servers() {
+		if s.Voter && s.ID != gone {
+			candidate := s.ID == b.nodeID
+			if b.node.Voter() {
+				b.tasks.Go(func() { b.node.Hasten(b.ctx, candidate) })
+			}
+			return
+		}
+	}
 }
 
 // fenceGone fences the brokers whose processes are gone. A node that becomes the active controller does so at once.

@@ -51,16 +51,18 @@ func newRaftLogger(to *slog.Logger, quiet bool) hclog.Logger {
 	return raftLogger{hclog.NewNullLogger(), to, quiet, &repetition{last: map[string]time.Time{}}}
 }
 
-// What the library says where nothing is wrong: only the log knows a peer's address; a node that has just joined has no log;
-// another one has closed a stream.
-const (
-	noAddress = "unable to get address for server, using fallback address"
-	noLog     = "failed to get previous log"
-	streamEnd = "failed to decode incoming command"
-)
+// idle is what the library says where nothing is wrong: only the log knows a peer's address; a node has just joined; another one has closed a
+// stream.
+var idle = map[string]bool{
+	"unable to get address for server, using fallback address": true,
+	"failed to get previous log":                               true,
+	"no known peers, aborting election":                        true,
+	"failed to decode incoming command":                        true,
+	"failed to flush response":                                 true,
+}
 
 func (l raftLogger) Warn(msg string, args ...any) {
-	if msg == noAddress || msg == noLog || l.said.again(msg, args) {
+	if idle[msg] || l.said.again(msg, args) {
 		return
 	}
 	level := slog.LevelWarn
@@ -76,7 +78,7 @@ func (l raftLogger) Error(msg string, args ...any) {
 			return // the store has said it, and Raft tries again every second
 		}
 	}
-	if msg == streamEnd || l.said.again(msg, args) {
+	if idle[msg] || l.said.again(msg, args) {
 		return
 	}
 	level := slog.LevelError

@@ -80,6 +80,7 @@ type Node struct {
 	others    atomic.Bool // nodes follow that are not this one
 	spreading atomic.Bool // a barrier is on its way
 	retired   atomic.Bool // it had a vote
+	hastening atomic.Bool // Hasten is at work
 
 	fullNs atomic.Int64 // when it was last said that there is no space
 
