@@ -228,9 +228,13 @@ func TestBrokersDieInTurn(t *testing.T) {
 		n := count() + 50
 		eventually(t, "more records are acknowledged", func() bool { return count() >= n })
 	}
-	for _, id := range []int32{1, 2, 3} {
+	for round, id := range []int32{1, 2, 3, 1} {
 		more()
-		if err := c.Stop(id); err != nil {
+		end := c.Stop
+		if round > 0 {
+			end = c.Kill
+		}
+		if err := end(id); err != nil {
 			t.Fatal(err)
 		}
 		more()
