@@ -33,8 +33,11 @@ type admitted struct {
 	Refused string `json:",omitempty"`
 }
 
-// admission is what the leader remembers of those who came.
-type admission struct {
+// quorum is this node's part in saying who follows the metadata, and who votes: as the leader it decides, else it asks the leader. It is a part
+// of the broker.
+type quorum struct {
+	*Broker
+
 	mu    sync.Mutex
 	ready map[int32]time.Time // nodes without a vote that could have one, and when they said so
 }
@@ -46,7 +49,7 @@ const readyFor = 15 * time.Second
 const promoteLag = 1000
 
 // admit lets a node in: the quorum's configuration names it, without a vote at first. It answers for the leader only.
-func (b *Broker) admit(j joiner) admitted {
+func (b *quorum) admit(j joiner) admitted {
 	img := b.node.Image()
 	id, address := b.node.LeaderAddress()
 	switch {
@@ -61,8 +64,8 @@ func (b *Broker) admit(j joiner) admitted {
 	case j.Address == "":
 		return admitted{Refused: "it has no address"}
 	}
-	b.admitting.mu.Lock()
-	defer b.admitting.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if why := b.taken(j); why != "" {
 		b.log.Warn("a node was not let in", "node", j.Node, "address", j.Address, "reason", why)
 		return admitted{Refused: why}
@@ -87,7 +90,7 @@ func (b *Broker) admit(j joiner) admitted {
 }
 
 // taken says why a node cannot have the id that it asks for: another process has it and answers.
-func (b *Broker) taken(j joiner) string {
+func (b *quorum) taken(j joiner) string {
 	if j.Node < 0 {
 		return ""
 	}
@@ -113,7 +116,7 @@ func (b *Broker) taken(j joiner) string {
 }
 
 // isFree says whether a node id is nobody's: no broker is registered with it, and no partition names it.
-func (b *Broker) isFree(id int32) bool {
+func (b *quorum) isFree(id int32) bool {
 	img := b.node.Image()
 	if img.Broker(id) != nil {
 		return false
@@ -130,8 +133,8 @@ func (b *Broker) isFree(id int32) bool {
 
 // promote gives votes while there are few: to a node alone where the number of voters is even, else to two together, for with one more an
 // even number tolerates no more failures, but needs one more to agree. The lock is held.
-func (b *Broker) promote(node int32, j joiner) error {
-	a := &b.admitting
+func (b *quorum) promote(node int32, j joiner) error {
+	a := b
 	if a.ready == nil {
 		a.ready = map[int32]time.Time{}
 	}
@@ -174,7 +177,7 @@ func (b *Broker) promote(node int32, j joiner) error {
 
 // attend says to the leader, now and then, that this node is there, where, and how far it is: it may have another address, or be ready for a
 // vote.
-func (b *Broker) attend() {
+func (b *quorum) attend() {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
@@ -188,7 +191,7 @@ func (b *Broker) attend() {
 }
 
 // attendOnce returns when to do it again. Where no leader is known, and none may know where this node is, any other node is asked for it.
-func (b *Broker) attendOnce(ctx context.Context) time.Duration {
+func (b *quorum) attendOnce(ctx context.Context) time.Duration {
 	const soon, later = 100 * time.Millisecond, 5 * time.Second
 	id, address := b.node.LeaderAddress()
 	if id == b.nodeID {
@@ -196,12 +199,12 @@ func (b *Broker) attendOnce(ctx context.Context) time.Duration {
 	}
 	ask := []string{address}
 	if id < 0 {
-		ask = b.gossipSeeds()
+		ask = b.members.seeds()
 	}
 	b.node.Voter() // it notes that it was one
 	ready := b.node.CommitIndex() > 0 && b.node.AppliedIndex() >= b.node.CommitIndex()-1 && !b.node.Retired()
 	for _, address := range ask {
-		_, err := b.ask(ctx, address, b.joiner(ready))
+		_, err := b.entry.ask(ctx, address, b.entry.joiner(ready))
 		if err == nil {
 			if !ready {
 				return soon

@@ -42,7 +42,7 @@ type Broker struct {
 	static      *config.Static
 	clusterID   string
 	nodeID      int32
-	quorum      string        // see quorumName
+	voterList   string        // see quorumName
 	incarnation protocol.UUID // of this process
 	listeners   []*listener
 	endpoints   []config.Listener // advertised, with the ports that were taken
@@ -55,20 +55,22 @@ type Broker struct {
 	placed      *placements
 	isr         *isrChanges
 
-	hub       *stream.Hub
-	rafts     *stream.Listener
-	gossips   *stream.Listener
-	known     atomic.Pointer[membershipID] // nil: it is in no cluster yet
-	joining   chan struct{}                // closed when known is set
-	started   atomic.Bool                  // node is set
-	control   *forwarder
-	admitting admission
-	members   gossip
-	peers     peers
-	abrupt    atomic.Bool // it stops without a controlled shutdown
-	tasks     tasks
-	ctx       context.Context // until stop
-	cancel    context.CancelFunc
+	hub     *stream.Hub
+	rafts   *stream.Listener
+	gossips *stream.Listener
+	known   atomic.Pointer[membershipID] // nil: it is in no cluster yet
+	joining chan struct{}                // closed when known is set
+	started atomic.Bool                  // node is set
+	control *forwarder
+	entry   *entry
+	calls   *calls
+	quorum  *quorum
+	members *gossip
+	peers   *peers
+	abrupt  atomic.Bool // it stops without a controlled shutdown
+	tasks   tasks
+	ctx     context.Context // until stop
+	cancel  context.CancelFunc
 
 	close  sync.Once
 	closed chan struct{}
@@ -82,14 +84,17 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	cfg.fill()
 	all := newLoggers(cfg.Logger.Handler())
 	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1),
-		placed: newPlacements(), peers: peers{wake: make(chan struct{}, 1)}}
+		placed: newPlacements()}
+	b.entry, b.calls, b.quorum = &entry{b}, &calls{b}, &quorum{Broker: b}
+	b.membering = &lifecycle{Broker: b}
+	b.members, b.peers = &gossip{Broker: b}, &peers{Broker: b, wake: make(chan struct{}, 1)}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			b.stop()
 		}
 	}()
 	b.isr = newISRChanges(b.nodeID, b.log, time.Duration(b.static.Int64("controller.socket.timeout.ms"))*time.Millisecond)
-	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.incarnation = cfg.random()
 	if err := b.listen(); err != nil {
 		return nil, err
@@ -97,11 +102,12 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if err := b.lookDirs(); err != nil {
 		return nil, err
 	}
+	b.voterList = b.quorumName()
 	b.accept()
 	limit := time.Duration(b.static.Int64("initial.broker.registration.timeout.ms")) * time.Millisecond
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no cluster after %v (initial.broker.registration.timeout.ms)", limit))
 	defer cancel()
-	found, err := b.found(ctx)
+	found, err := b.entry.found(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +121,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if b.hasRole("broker") {
 		b.node.Subscribe(b.replicas.Apply)
 		b.node.Subscribe(b.groups.apply)
-		if err := b.register(ctx); err != nil {
+		if err := b.membering.register(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -208,9 +214,7 @@ func (b *Broker) watch() {
 // stop takes down what there is, in the order in which things depend on each other.
 func (b *Broker) stop() error {
 	var errs []error
-	if b.membering != nil {
-		b.membering.stop()
-	}
+	b.membering.stop()
 	for _, l := range b.listeners {
 		l.Close()
 	}

@@ -25,6 +25,9 @@ const (
 	callStatus  byte = 3 // nothing; JSON of nodeStatus
 )
 
+// calls answers the calls of other nodes, and makes some. It is a part of the broker.
+type calls struct{ *Broker }
+
 // readCall reads one call or answer, of no more than max bytes. What is there is allocated as it arrives.
 func readCall(r io.Reader, max int) (kind byte, body []byte, err error) {
 	var head [5]byte
@@ -51,7 +54,7 @@ func endCall(b []byte) []byte {
 }
 
 // answerCalls answers another node until it closes the stream.
-func (b *Broker) answerCalls(nc net.Conn, who stream.Identity) {
+func (b *calls) answerCalls(nc net.Conn, who stream.Identity) {
 	for {
 		kind, body, err := readCall(nc, b.server.maxFrame)
 		if err != nil {
@@ -70,7 +73,7 @@ func (b *Broker) answerCalls(nc net.Conn, who stream.Identity) {
 	}
 }
 
-func (b *Broker) answerCall(kind byte, body []byte, who stream.Identity) ([]byte, error) {
+func (b *calls) answerCall(kind byte, body []byte, who stream.Identity) ([]byte, error) {
 	if !b.started.Load() {
 		return nil, errors.New("the node is only starting")
 	}
@@ -85,9 +88,9 @@ func (b *Broker) answerCall(kind byte, body []byte, who stream.Identity) ([]byte
 		if err := json.Unmarshal(body, &j); err != nil {
 			return nil, err
 		}
-		return appendJSON(b.admit(j))
+		return appendJSON(b.quorum.admit(j))
 	case callStatus:
-		return appendJSON(b.status())
+		return appendJSON(b.quorum.status())
 	}
 	return nil, fmt.Errorf("call %d is not known", kind)
 }
@@ -98,7 +101,7 @@ func appendJSON(v any) ([]byte, error) {
 }
 
 // answerRequest has the controller decide a request that another broker was asked. That broker has authorized it.
-func (b *Broker) answerRequest(body []byte) ([]byte, error) {
+func (b *calls) answerRequest(body []byte) ([]byte, error) {
 	if len(body) < 8 {
 		return nil, protocol.ErrMalformed
 	}
@@ -142,7 +145,7 @@ func parseAnswer(req kmsg.Request, body []byte) (kmsg.Response, int64, error) {
 }
 
 // askOne makes one call with JSON on a stream of its own.
-func (b *Broker) askOne(ctx context.Context, address string, kind byte, question, answer any) error {
+func (b *calls) askOne(ctx context.Context, address string, kind byte, question, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	nc, _, err := b.hub.Open(ctx, stream.Call, address)

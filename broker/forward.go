@@ -168,22 +168,22 @@ func (c *forwarder) close() {
 // decide has this node's controller decide a request.
 func (b *Broker) decide(ctx context.Context, req kmsg.Request) (kmsg.Response, int64, error) {
 	if q, ok := req.(*kmsg.BrokerRegistrationRequest); ok {
-		b.checkPredecessor(ctx, q)
+		b.peers.checkPredecessor(ctx, q)
 	}
-	if resp, err, ok := b.quorumRequest(ctx, req); ok {
+	if resp, err, ok := b.quorum.quorumRequest(ctx, req); ok {
 		return resp, b.node.Image().Offset, err
 	}
 	resp, offset, err := b.node.Decide(ctx, req)
 	if q, ok := req.(*kmsg.UnregisterBrokerRequest); ok && err == nil && resp.(*kmsg.UnregisterBrokerResponse).ErrorCode == 0 {
-		b.forget(q.BrokerID)
+		b.quorum.forget(q.BrokerID)
 	}
 	return resp, offset, err
 }
 
 // forget drops a node that has no vote from the quorum, once its broker is unregistered. A process that still runs comes again.
-func (b *Broker) forget(id int32) {
-	b.admitting.mu.Lock()
-	defer b.admitting.mu.Unlock()
+func (b *quorum) forget(id int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, s := range b.node.Servers() {
 		if s.ID == id && !s.Voter && id != b.nodeID {
 			if err := b.node.Remove(id); err != nil {

@@ -9,8 +9,9 @@ import (
 	"weir/protocol"
 )
 
-// gossip is what Serf knows, once there is somebody to know: a cluster of one has no need of it.
+// gossip is what Serf knows, once there is somebody to know: a cluster of one has no need of it. It is a part of the broker.
 type gossip struct {
+	*Broker
 	once sync.Once
 
 	mu     sync.RWMutex
@@ -52,14 +53,14 @@ func (g *gossip) close() {
 // meetOthers begins what only a cluster of several needs: gossip, watching each other, and telling the leader that this node is there.
 func (b *Broker) meetOthers() {
 	b.members.once.Do(func() {
-		b.tasks.Go(b.startGossip)
-		b.tasks.Go(b.watchPeers)
-		b.tasks.Go(b.attend)
+		b.tasks.Go(b.members.start)
+		b.tasks.Go(b.peers.watch)
+		b.tasks.Go(b.quorum.attend)
 	})
 }
 
-// startGossip starts Serf on the port that nodes reach each other by, once the cluster has an id.
-func (b *Broker) startGossip() {
+// start starts Serf on the port that nodes reach each other by, once the cluster has an id.
+func (b *gossip) start() {
 	select {
 	case <-b.joining:
 	case <-b.ctx.Done():
@@ -81,19 +82,19 @@ func (b *Broker) startGossip() {
 			bound = a
 		}
 	}
-	ip, port := b.gossipAddress(bound)
+	ip, port := b.here(bound)
 	id := b.known.Load()
 	rack := b.static.String("broker.rack")
 	m, err := membership.Start(membership.Config{
 		Self:    membership.Member{Node: id.node, Incarnation: b.incarnation.String(), Address: b.hub.Address(), Rack: rack[:min(len(rack), 64)], Version: "1"},
 		Cluster: id.cluster, Key: []byte(b.static.String("cluster.key")), Streams: b.gossips, Packets: packets, IP: ip, Port: port,
-		Seeds: b.gossipSeeds, Failed: b.memberFailed, Logger: b.loggers.logger(membershipLogger),
+		Seeds: b.seeds, Failed: b.memberFailed, Logger: b.loggers.logger(membershipLogger),
 	})
 	if err != nil {
 		b.log.Warn("no gossip: the loss of a host is noticed late", "error", err.Error())
 		return
 	}
-	g := &b.members
+	g := b
 	g.mu.Lock()
 	closed := g.closed
 	if !closed {
@@ -105,8 +106,8 @@ func (b *Broker) startGossip() {
 	}
 }
 
-// gossipAddress is where others send packets to: by number, as Serf wants it.
-func (b *Broker) gossipAddress(bound *net.TCPAddr) (net.IP, int) {
+// here is where others send packets to: by number, as Serf wants it.
+func (b *gossip) here(bound *net.TCPAddr) (net.IP, int) {
 	host, text, _ := net.SplitHostPort(b.hub.Address())
 	port, _ := strconv.Atoi(text)
 	if bound != nil && !bound.IP.IsUnspecified() {
@@ -124,9 +125,9 @@ func (b *Broker) gossipAddress(bound *net.TCPAddr) (net.IP, int) {
 	return net.IPv4(127, 0, 0, 1), port
 }
 
-// gossipSeeds are the addresses of all nodes that are known, and of those that this one was told of.
-func (b *Broker) gossipSeeds() []string {
-	_, out := b.seeds()
+// seeds are the addresses of all nodes that are known, and of those that this one was told of.
+func (b *gossip) seeds() []string {
+	_, out := b.entry.seeds()
 	for _, s := range b.node.Servers() {
 		if s.ID != b.nodeID {
 			out = append(out, s.Address)
@@ -136,10 +137,10 @@ func (b *Broker) gossipSeeds() []string {
 }
 
 // memberFailed is told by Serf that a process does not answer.
-func (b *Broker) memberFailed(m membership.Member) {
+func (b *gossip) memberFailed(m membership.Member) {
 	incarnation, err := protocol.ParseUUID(m.Incarnation)
 	if err != nil {
 		return
 	}
-	b.tasks.Go(func() { b.confirmGone(m.Node, incarnation, m.Address) })
+	b.tasks.Go(func() { b.peers.confirmGone(m.Node, incarnation, m.Address) })
 }

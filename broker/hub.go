@@ -24,7 +24,7 @@ func (b *Broker) openHub() {
 		Key: []byte(b.static.String("cluster.key")), Identity: b.identity, Dial: b.cfg.Dial,
 		Address: net.JoinHostPort(host, strconv.Itoa(int(port))), Joining: b.joining,
 		Handle: map[stream.Kind]func(net.Conn, stream.Identity){
-			stream.Raft: b.rafts.Take, stream.Gossip: b.gossips.Take, stream.Call: b.answerCalls, stream.Watch: watched,
+			stream.Raft: b.rafts.Take, stream.Gossip: b.gossips.Take, stream.Call: b.calls.answerCalls, stream.Watch: watched,
 		},
 	})
 	b.rafts.Serve(b.hub)
@@ -85,7 +85,7 @@ func (b *Broker) quorumName() string {
 
 // identity is what this node says of itself to others.
 func (b *Broker) identity() stream.Identity {
-	id := stream.Identity{Quorum: b.quorum, Node: -1, Incarnation: b.incarnation}
+	id := stream.Identity{Quorum: b.voterList, Node: -1, Incarnation: b.incarnation}
 	if known := b.known.Load(); known != nil {
 		id.Cluster, id.Node = known.cluster, known.node
 	}

@@ -21,10 +21,12 @@ type founding struct {
 	voters []raft.Server
 }
 
+// entry is how this node comes to its cluster. It is a part of the broker.
+type entry struct{ *Broker }
+
 // found decides whether this node founds a cluster, alone or with the other voters, or belongs to one. A node without metadata that has
 // somebody to ask is let in first: it then has an id and knows its cluster.
-func (b *Broker) found(ctx context.Context) (founding, error) {
-	b.quorum = b.quorumName()
+func (b *entry) found(ctx context.Context) (founding, error) {
 	if b.hasMetadata(b.dirAt(b.static.MetadataLogDir())) {
 		b.settle()
 		return b.goOn(), nil
@@ -36,7 +38,7 @@ func (b *Broker) found(ctx context.Context) (founding, error) {
 		if len(others) == 0 {
 			return founding{}, fmt.Errorf("cluster.join=%s: allowed is the address of another node", b.static.String("cluster.join"))
 		}
-	case b.quorum != "" && b.votes():
+	case b.voterList != "" && b.votes():
 		f := founding{how: raft.Together}
 		for _, v := range voters {
 			f.voters = append(f.voters, raft.Server{ID: v.ID, Address: net.JoinHostPort(v.Host, strconv.Itoa(int(v.Port)))})
@@ -56,8 +58,8 @@ func (b *Broker) found(ctx context.Context) (founding, error) {
 }
 
 // goOn is for a directory that has metadata: nothing is founded. Only a node that was told of nobody insists on being a cluster of its own.
-func (b *Broker) goOn() founding {
-	if _, others := b.seeds(); len(others) > 0 || b.quorum != "" {
+func (b *entry) goOn() founding {
+	if _, others := b.seeds(); len(others) > 0 || b.voterList != "" {
 		return founding{how: raft.Never}
 	}
 	return founding{how: raft.Alone}
@@ -72,7 +74,7 @@ func (b *Broker) hasRole(role string) bool {
 func (b *Broker) votes() bool { return b.hasRole("controller") }
 
 // seeds are the addresses of nodes that this one was told of, and those of them that are not its own.
-func (b *Broker) seeds() (all, others []string) {
+func (b *entry) seeds() (all, others []string) {
 	all = append(all, b.static.List("cluster.join")...)
 	for _, v := range b.voters() {
 		all = append(all, net.JoinHostPort(v.Host, strconv.Itoa(int(v.Port))))
@@ -89,7 +91,7 @@ func (b *Broker) seeds() (all, others []string) {
 }
 
 // isMine says whether an address is one that this node listens on.
-func (b *Broker) isMine(address string) bool {
+func (b *entry) isMine(address string) bool {
 	host, text, err := net.SplitHostPort(address)
 	port, perr := strconv.ParseUint(text, 10, 16)
 	if err != nil || perr != nil {
@@ -108,7 +110,7 @@ func (b *Broker) isMine(address string) bool {
 }
 
 // isLocal says whether a host is this machine.
-func (b *Broker) isLocal(host string) bool {
+func (b *entry) isLocal(host string) bool {
 	if name, err := os.Hostname(); err == nil && name == host || host == "localhost" {
 		return true
 	}
@@ -142,7 +144,7 @@ const askTimeout = 5 * time.Second
 const joinPause = 100 * time.Millisecond
 
 // isThere says whether one of the nodes at the addresses belongs to a cluster.
-func (b *Broker) isThere(ctx context.Context, addresses []string) bool {
+func (b *entry) isThere(ctx context.Context, addresses []string) bool {
 	for _, address := range addresses {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		nc, who, err := b.hub.Open(ctx, stream.Call, address)
@@ -158,7 +160,7 @@ func (b *Broker) isThere(ctx context.Context, addresses []string) bool {
 }
 
 // join asks to be let in until somebody says yes, or no: then the node is told of in the cluster's quorum, and knows its own id.
-func (b *Broker) join(ctx context.Context, seeds []string) error {
+func (b *entry) join(ctx context.Context, seeds []string) error {
 	last := errors.New("nobody was asked")
 	said := time.Time{}
 	for {
@@ -190,7 +192,7 @@ func (b *Broker) join(ctx context.Context, seeds []string) error {
 }
 
 // joiner is what this node says of itself to the leader.
-func (b *Broker) joiner(ready bool) joiner {
+func (b *entry) joiner(ready bool) joiner {
 	j := joiner{Node: -1, Cluster: b.static.ClusterID(), Address: b.hub.Address(), Incarnation: b.incarnation.String(), Votes: b.votes(), Ready: ready}
 	if known := b.known.Load(); known != nil {
 		j.Cluster = known.cluster
@@ -205,10 +207,10 @@ func (b *Broker) joiner(ready bool) joiner {
 }
 
 // ask asks a node, and the leader where that is another one.
-func (b *Broker) ask(ctx context.Context, address string, j joiner) (admitted, error) {
+func (b *entry) ask(ctx context.Context, address string, j joiner) (admitted, error) {
 	for range 3 {
 		var a admitted
-		if err := b.askOne(ctx, address, callJoin, j, &a); err != nil {
+		if err := b.calls.askOne(ctx, address, callJoin, j, &a); err != nil {
 			return a, err
 		}
 		switch {

@@ -20,7 +20,7 @@ func (b *Broker) startMetadata(ctx context.Context, found founding) error {
 	d := b.dirAt(b.static.MetadataLogDir())
 	c := raft.Config{Dir: filepath.Join(d.path, metadataName), NodeID: b.nodeID, ClusterID: b.clusterID, Settings: b.controllerConfig(),
 		Streams: b.rafts, Found: found.how, Voters: found.voters, NewID: b.cfg.random().String(),
-		AddressOf: b.members.address, OnServing: b.fenceGone,
+		AddressOf: b.members.address, OnServing: b.peers.fenceGone,
 		Logger: b.loggers.logger(controllerLogger), Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}}
 	node, err := raft.Start(c)
 	if err != nil {
@@ -89,7 +89,7 @@ const (
 
 // handOver moves what this broker leads to others before it stops (controlled.shutdown.enable). Where there are no others, nothing is to be
 // moved.
-func (b *Broker) handOver(epoch int64) {
+func (b *lifecycle) handOver(epoch int64) {
 	others := false
 	for _, r := range b.node.Image().Brokers() {
 		others = others || r.ID != b.nodeID && !r.Fenced
@@ -117,15 +117,18 @@ func (b *Broker) handOver(epoch int64) {
 	}
 }
 
-// lifecycle keeps this broker registered: Kafka's BrokerLifecycleManager.
+// lifecycle keeps this broker registered: Kafka's BrokerLifecycleManager. It is a part of the broker.
 type lifecycle struct {
-	cancel context.CancelFunc
-	done   chan struct{}
+	*Broker
+	end  context.CancelFunc // nil: it was not registered
+	done chan struct{}
 }
 
-func (l *lifecycle) stop() {
-	l.cancel()
-	<-l.done
+func (b *lifecycle) stop() {
+	if b.end != nil {
+		b.end()
+		<-b.done
+	}
 }
 
 // registerPause is how long a broker waits that was not registered yet.
@@ -133,7 +136,7 @@ const registerPause = 50 * time.Millisecond
 
 // register makes the broker known to the controller and waits until it is unfenced: from then on it serves what the metadata says. While
 // another process of this id counts as alive it waits: that one may be about to be found dead.
-func (b *Broker) register(ctx context.Context) error {
+func (b *lifecycle) register(ctx context.Context) error {
 	var epoch int64
 	for {
 		var err error
@@ -160,7 +163,7 @@ func (b *Broker) register(ctx context.Context) error {
 		}
 	}
 	lctx, cancel := context.WithCancel(context.Background())
-	b.membering = &lifecycle{cancel: cancel, done: make(chan struct{})}
+	b.end, b.done = cancel, make(chan struct{})
 	b.node.Subscribe(b.hurry)
 	go b.keepAlive(lctx, epoch)
 	return nil
@@ -180,7 +183,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // hurry lets the next heartbeat be now where a broker shuts down: it waits until all others have seen that it leads nothing any more.
-func (b *Broker) hurry(_, img *controller.Image, delta *controller.Delta) {
+func (b *lifecycle) hurry(_, img *controller.Image, delta *controller.Delta) {
 	for _, id := range delta.Brokers {
 		if r := img.Broker(id); id != b.nodeID && r != nil && r.ShuttingDown && !r.Fenced {
 			b.placed.kick()
@@ -188,7 +191,7 @@ func (b *Broker) hurry(_, img *controller.Image, delta *controller.Delta) {
 	}
 }
 
-func (b *Broker) sendRegistration(ctx context.Context) (int64, error) {
+func (b *lifecycle) sendRegistration(ctx context.Context) (int64, error) {
 	q := kmsg.NewPtrBrokerRegistrationRequest()
 	q.Version = 4
 	q.BrokerID, q.ClusterID, q.IncarnationID = b.nodeID, b.clusterID, b.incarnation
@@ -224,7 +227,7 @@ func (b *Broker) sendRegistration(ctx context.Context) (int64, error) {
 	return r.BrokerEpoch, nil
 }
 
-func (b *Broker) heartbeat(ctx context.Context, epoch int64, leaving bool) (*kmsg.BrokerHeartbeatResponse, error) {
+func (b *lifecycle) heartbeat(ctx context.Context, epoch int64, leaving bool) (*kmsg.BrokerHeartbeatResponse, error) {
 	q := kmsg.NewPtrBrokerHeartbeatRequest()
 	q.Version = 1
 	q.BrokerID, q.BrokerEpoch, q.CurrentMetadataOffset = b.nodeID, epoch, b.node.Image().Offset
@@ -260,8 +263,8 @@ func (b *Broker) logDirIDs() (online, offline [][16]byte) {
 const lastWord = time.Second
 
 // keepAlive sends heartbeats, and registers again when the controller no longer knows this incarnation.
-func (b *Broker) keepAlive(ctx context.Context, epoch int64) {
-	defer close(b.membering.done)
+func (b *lifecycle) keepAlive(ctx context.Context, epoch int64) {
+	defer close(b.done)
 	t := time.NewTicker(time.Duration(b.static.Int64("broker.heartbeat.interval.ms")) * time.Millisecond)
 	defer t.Stop()
 	for {

@@ -16,8 +16,9 @@ import (
 )
 
 // peers are the processes of other nodes, as this one finds them. To each it holds a stream on which nothing is said: its end is noticed in
-// less than a millisecond where the process dies. The loss of a host, or of the network, is Serf's to find.
+// less than a millisecond where the process dies. The loss of a host, or of the network, is Serf's to find. It is a part of the broker.
 type peers struct {
+	*Broker
 	wake chan struct{} // somebody was let in
 
 	mu       sync.Mutex
@@ -34,8 +35,8 @@ const (
 	watchLater   = time.Second
 )
 
-// watchPeers watches every node of the quorum, those too that come later.
-func (b *Broker) watchPeers() {
+// watch watches every node of the quorum, those too that come later.
+func (b *peers) watch() {
 	t := time.NewTicker(watchSoon)
 	defer t.Stop()
 	for {
@@ -94,7 +95,7 @@ func (p *peers) isGone(id int32, incarnation protocol.UUID) bool {
 }
 
 // nodeAddress is where a node is, as far as is known; "" where it is no node of the quorum.
-func (b *Broker) nodeAddress(id int32) string {
+func (b *peers) nodeAddress(id int32) string {
 	for _, s := range b.node.Servers() {
 		if s.ID == id {
 			if now, ok := b.members.address(id); ok {
@@ -108,7 +109,7 @@ func (b *Broker) nodeAddress(id int32) string {
 
 // watchPeer holds a stream to a node until that is not one any more. Where the stream has ended, and nobody listens any more, the process at
 // its other end is gone.
-func (b *Broker) watchPeer(id int32) {
+func (b *peers) watchPeer(id int32) {
 	defer b.peers.drop(id)
 	var last *protocol.UUID // the process whose stream has ended, while it is not known why
 	refused, wait := 0, watchSoon
@@ -148,7 +149,7 @@ func (b *Broker) watchPeer(id int32) {
 }
 
 // hold returns when a stream ends.
-func (b *Broker) hold(nc net.Conn) {
+func (b *peers) hold(nc net.Conn) {
 	stop := context.AfterFunc(b.ctx, func() { nc.Close() })
 	defer stop()
 	defer nc.Close()
@@ -156,7 +157,7 @@ func (b *Broker) hold(nc net.Conn) {
 }
 
 // confirmGone asks a process that Serf does not hear: where it answers, it lives.
-func (b *Broker) confirmGone(id int32, incarnation protocol.UUID, address string) {
+func (b *peers) confirmGone(id int32, incarnation protocol.UUID, address string) {
 	ctx, cancel := context.WithTimeout(b.ctx, confirmLimit)
 	defer cancel()
 	nc, who, err := b.hub.Open(ctx, stream.Watch, address)
@@ -172,7 +173,7 @@ func (b *Broker) confirmGone(id int32, incarnation protocol.UUID, address string
 }
 
 // processGone takes note that a process is no more. The active controller fences its broker.
-func (b *Broker) processGone(id int32, incarnation protocol.UUID) {
+func (b *peers) processGone(id int32, incarnation protocol.UUID) {
 	b.peers.set(id, incarnation, true)
 	b.log.Info("the process of a node is gone", "node", id)
 	if b.node.Serving() {
@@ -184,7 +185,7 @@ func (b *Broker) processGone(id int32, incarnation protocol.UUID) {
 }
 
 // hasten elects another leader as soon as it can be: the voter with the lowest id of those that are left.
-func (b *Broker) hasten(gone int32) {
+func (b *peers) hasten(gone int32) {
 	for _, s := range b.node.Servers() {
 		if s.Voter && s.ID != gone {
 			candidate := s.ID == b.nodeID
@@ -197,7 +198,7 @@ func (b *Broker) hasten(gone int32) {
 }
 
 // fenceGone fences the brokers whose processes are gone. A node that becomes the active controller does so at once.
-func (b *Broker) fenceGone() {
+func (b *peers) fenceGone() {
 	if !b.started.Load() {
 		return
 	}
@@ -218,7 +219,7 @@ func (b *Broker) fenceGone() {
 
 // checkPredecessor lets a broker that comes back take its place at once where its process before is provably no more: nobody listens where it
 // did, or another process does. Otherwise the registration has to wait until its session has run out.
-func (b *Broker) checkPredecessor(ctx context.Context, q *kmsg.BrokerRegistrationRequest) {
+func (b *peers) checkPredecessor(ctx context.Context, q *kmsg.BrokerRegistrationRequest) {
 	old := b.node.Image().Broker(q.BrokerID)
 	if old == nil || old.Fenced || old.Incarnation == protocol.UUID(q.IncarnationID) || q.BrokerID == b.nodeID {
 		return

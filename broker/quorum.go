@@ -25,12 +25,12 @@ type nodeStatus struct {
 // statusLimit bounds how long a node is waited for that is asked for its status.
 const statusLimit = 500 * time.Millisecond
 
-func (b *Broker) status() nodeStatus {
+func (b *quorum) status() nodeStatus {
 	return nodeStatus{Directory: b.dirAt(b.static.MetadataLogDir()).id.String(), End: b.node.LastIndex(), Applied: b.node.AppliedIndex()}
 }
 
 // statuses asks all nodes at once. One that does not answer is missing.
-func (b *Broker) statuses(ctx context.Context, servers []raft.Server) map[int32]nodeStatus {
+func (b *quorum) statuses(ctx context.Context, servers []raft.Server) map[int32]nodeStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusLimit)
 	defer cancel()
 	var mu sync.Mutex
@@ -42,7 +42,7 @@ func (b *Broker) statuses(ctx context.Context, servers []raft.Server) map[int32]
 		}
 		all.Go(func() {
 			var st nodeStatus
-			if err := b.askOne(ctx, b.nodeAddress(s.ID), callStatus, struct{}{}, &st); err == nil {
+			if err := b.calls.askOne(ctx, b.peers.nodeAddress(s.ID), callStatus, struct{}{}, &st); err == nil {
 				mu.Lock()
 				out[s.ID] = st
 				mu.Unlock()
@@ -54,7 +54,7 @@ func (b *Broker) statuses(ctx context.Context, servers []raft.Server) map[int32]
 }
 
 // quorumRequest answers what is asked of the quorum itself, on its leader; ok is false where req is something else.
-func (b *Broker) quorumRequest(ctx context.Context, req kmsg.Request) (resp kmsg.Response, err error, ok bool) {
+func (b *quorum) quorumRequest(ctx context.Context, req kmsg.Request) (resp kmsg.Response, err error, ok bool) {
 	switch req.(type) {
 	case *kmsg.DescribeQuorumRequest, *kmsg.AddRaftVoterRequest, *kmsg.RemoveRaftVoterRequest:
 	default:
@@ -77,7 +77,7 @@ func (b *Broker) quorumRequest(ctx context.Context, req kmsg.Request) (resp kmsg
 // isQuorumKey says whether quorumRequest answers requests with this key.
 func isQuorumKey(key int16) bool { return key == 55 || key == 80 || key == 81 }
 
-func (b *Broker) describeQuorum(ctx context.Context, q *kmsg.DescribeQuorumRequest) kmsg.Response {
+func (b *quorum) describeQuorum(ctx context.Context, q *kmsg.DescribeQuorumRequest) kmsg.Response {
 	resp := q.ResponseKind().(*kmsg.DescribeQuorumResponse)
 	servers := b.node.Servers()
 	known := b.statuses(ctx, servers)
@@ -127,7 +127,7 @@ func splitAddress(address string) (string, uint16, error) {
 }
 
 // voterProblem is what is wrong with a request that names a voter: the cluster, or a directory that is not the node's.
-func (b *Broker) voterProblem(ctx context.Context, cluster *string, id int32, dir protocol.UUID) (protocol.Code, string) {
+func (b *quorum) voterProblem(ctx context.Context, cluster *string, id int32, dir protocol.UUID) (protocol.Code, string) {
 	if cluster != nil && *cluster != b.clusterID {
 		return protocol.InconsistentClusterID, fmt.Sprintf("The given id %q doesn't match the cluster id %q", *cluster, b.clusterID)
 	}
@@ -140,7 +140,7 @@ func (b *Broker) voterProblem(ctx context.Context, cluster *string, id int32, di
 	return protocol.None, ""
 }
 
-func (b *Broker) addVoter(ctx context.Context, q *kmsg.AddRaftVoterRequest) kmsg.Response {
+func (b *quorum) addVoter(ctx context.Context, q *kmsg.AddRaftVoterRequest) kmsg.Response {
 	resp := q.ResponseKind().(*kmsg.AddRaftVoterResponse)
 	fail := func(code protocol.Code, message string) kmsg.Response {
 		message = cmp.Or(message, code.Message())
@@ -150,8 +150,8 @@ func (b *Broker) addVoter(ctx context.Context, q *kmsg.AddRaftVoterRequest) kmsg
 	if code, why := b.voterProblem(ctx, q.ClusterID, q.VoterID, q.VoterDirectoryID); code != protocol.None {
 		return fail(code, why)
 	}
-	b.admitting.mu.Lock()
-	defer b.admitting.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	voters, known := 0, false
 	for _, s := range b.node.Servers() {
 		if s.Voter {
@@ -176,7 +176,7 @@ func (b *Broker) addVoter(ctx context.Context, q *kmsg.AddRaftVoterRequest) kmsg
 	return resp
 }
 
-func (b *Broker) removeVoter(ctx context.Context, q *kmsg.RemoveRaftVoterRequest) kmsg.Response {
+func (b *quorum) removeVoter(ctx context.Context, q *kmsg.RemoveRaftVoterRequest) kmsg.Response {
 	resp := q.ResponseKind().(*kmsg.RemoveRaftVoterResponse)
 	fail := func(code protocol.Code, message string) kmsg.Response {
 		message = cmp.Or(message, code.Message())
@@ -186,8 +186,8 @@ func (b *Broker) removeVoter(ctx context.Context, q *kmsg.RemoveRaftVoterRequest
 	if code, why := b.voterProblem(ctx, q.ClusterID, q.VoterID, q.VoterDirectoryID); code != protocol.None {
 		return fail(code, why)
 	}
-	b.admitting.mu.Lock()
-	defer b.admitting.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	voters, vote := 0, false
 	for _, s := range b.node.Servers() {
 		if s.Voter {
@@ -201,7 +201,7 @@ func (b *Broker) removeVoter(ctx context.Context, q *kmsg.RemoveRaftVoterRequest
 	case voters == 1:
 		return fail(protocol.InvalidRequest, "the only voter cannot be removed")
 	}
-	delete(b.admitting.ready, q.VoterID)
+	delete(b.ready, q.VoterID)
 	if err := b.node.Demote(q.VoterID); err != nil {
 		return fail(protocol.RequestTimedOut, err.Error())
 	}

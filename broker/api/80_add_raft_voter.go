@@ -11,7 +11,7 @@ import (
 // Versions: 1 an answer before the change is committed (KIP-1186).
 // Needs: ALTER on Cluster.
 // Differs from Kafka:
-//   - the node has to be one that follows the metadata already, or to answer at the address that is given.
+//   - the node has to be one that follows the metadata already; its addresses are known then, and those in the request are not looked at.
 //   - it is always answered when the change is committed.
 
 func addRaftVoter(s *Server, c *Call, q *kmsg.AddRaftVoterRequest) (Response, error) {

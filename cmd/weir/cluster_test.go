@@ -52,9 +52,8 @@ func (s *shared) String() string {
 
 var readyNode = regexp.MustCompile(`^ready: (?:broker|controller) (\d+) on [A-Z]+://([^,]+), cluster (\S{22}), data`)
 
-// startNode runs `weir broker` with args and returns when it is ready.
-func startNode(t testing.TB, args ...string) *node {
-	t.Helper()
+// newNode is a node that is not running yet.
+func newNode(t testing.TB, args ...string) *node {
 	n := &node{t: t, args: args, log: &shared{}}
 	t.Cleanup(func() {
 		if n.cmd != nil {
@@ -65,6 +64,13 @@ func startNode(t testing.TB, args ...string) *node {
 			t.Logf("node %s:\n%s", n.id, n.log)
 		}
 	})
+	return n
+}
+
+// startNode runs `weir broker` with args and returns when it is ready.
+func startNode(t testing.TB, args ...string) *node {
+	t.Helper()
+	n := newNode(t, args...)
 	n.begin()
 	n.awaitReady()
 	return n
@@ -304,18 +310,9 @@ func TestKafkaQuorum(t *testing.T) {
 	var nodes []*node
 	began := time.Now()
 	for i := range 3 {
-		n := &node{t: t, log: &shared{}, args: set(voters, "process.roles=broker,controller", fmt.Sprintf("node.id=%d", i+1), "controller.listener.names=CONTROLLER",
+		n := newNode(t, set(voters, "process.roles=broker,controller", fmt.Sprintf("node.id=%d", i+1), "controller.listener.names=CONTROLLER",
 			fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:%d", ports[i]), "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-			"log.dirs="+filepath.Join(dir, strconv.Itoa(i+1)))}
-		t.Cleanup(func() {
-			if n.cmd != nil {
-				n.cmd.Process.Kill()
-				n.cmd.Wait()
-			}
-			if t.Failed() {
-				t.Logf("node %d:\n%s", i+1, n.log)
-			}
-		})
+			"log.dirs="+filepath.Join(dir, strconv.Itoa(i+1)))...)
 		n.begin()
 		nodes = append(nodes, n)
 	}
@@ -342,4 +339,49 @@ func TestKafkaQuorum(t *testing.T) {
 		n.awaitReady()
 		n.awaitBrokers(3)
 	}
+}
+
+// Controllers alone and brokers alone: the brokers have no vote, and find the controllers by either of Kafka's settings.
+func TestRoles(t *testing.T) {
+	dir, ports := t.TempDir(), freePorts(t, 1)
+	controller := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	startNode(t, set("process.roles=controller", "node.id=100", "controller.listener.names=CONTROLLER", "listeners=CONTROLLER://"+controller,
+		"controller.quorum.voters=100@"+controller, "log.dirs="+filepath.Join(dir, "100"))...)
+	broker := func(id int, how string) *node {
+		return startNode(t, set("process.roles=broker", fmt.Sprintf("node.id=%d", id), "controller.listener.names=CONTROLLER",
+			"listeners=PLAINTEXT://127.0.0.1:0", how, "log.dirs="+filepath.Join(dir, strconv.Itoa(id)))...)
+	}
+	nodes := []*node{broker(1, "controller.quorum.voters=100@"+controller), broker(2, "controller.quorum.bootstrap.servers="+controller)}
+	for i, n := range nodes {
+		n.awaitBrokers(2)
+		if err := n.create(fmt.Sprintf("t%d", i), 2); err != nil {
+			t.Error(err)
+		}
+	}
+	awaitVoters(t, nodes[1], 1)
+	nodes[1].signal(syscall.SIGKILL)
+	nodes[0].awaitBrokers(1)
+	nodes[1].again()
+	nodes[0].awaitBrokers(2)
+}
+
+// Each of three nodes is told of all three as bootstrap servers: the first one in the list founds the cluster.
+func TestBootstrapServers(t *testing.T) {
+	dir, ports := t.TempDir(), freePorts(t, 3)
+	servers := fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d", ports[0], ports[1], ports[2])
+	var nodes []*node
+	for i := range 3 {
+		nodes = append(nodes, newNode(t, set(servers, "process.roles=broker,controller", fmt.Sprintf("node.id=%d", i+1), "controller.listener.names=CONTROLLER",
+			fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:%d", ports[i]), "log.dirs="+filepath.Join(dir, strconv.Itoa(i+1)))...))
+	}
+	for _, i := range []int{2, 1, 0} {
+		nodes[i].begin()
+	}
+	for _, n := range nodes {
+		n.awaitReady()
+	}
+	for _, n := range nodes {
+		n.awaitBrokers(3)
+	}
+	awaitVoters(t, nodes[0], 3)
 }

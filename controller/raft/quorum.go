@@ -85,9 +85,6 @@ func (n *Node) CommitIndex() int64 { return int64(n.raft.CommitIndex()) }
 // AppliedIndex is the last entry that this node has applied.
 func (n *Node) AppliedIndex() int64 { return int64(n.raft.AppliedIndex()) }
 
-// LastContact is when this node last heard its leader; zero where it never did.
-func (n *Node) LastContact() time.Time { return n.raft.LastContact() }
-
 // Voter says whether this node votes.
 func (n *Node) Voter() bool {
 	if !n.voter() {
