@@ -8,12 +8,14 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/broker/api"
 	"weir/broker/replica"
 	"weir/config"
 	"weir/controller/raft"
+	"weir/membership/stream"
 	"weir/protocol"
 	"weir/wal/vfs"
 )
@@ -28,28 +30,50 @@ type Config struct {
 	Rand   func(b []byte) // fills b with random bytes: topic ids, cluster ids, session ids
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Listen func(network, address string) (net.Listener, error)
-	FS     vfs.FS
+	// ListenPacket is for gossip, on the port of the listener that nodes reach each other by.
+	ListenPacket func(network, address string) (net.PacketConn, error)
+	FS           vfs.FS
 }
 
 // Broker is one running broker. Its methods may be called by any goroutine.
 type Broker struct {
-	cfg       Config
-	loggers   *loggers
-	log       *slog.Logger
-	static    *config.Static
-	clusterID string
-	nodeID    int32
-	listeners []*listener
-	endpoints []config.Listener // advertised, with the ports that were taken
-	dirs      []*dir
-	node      *raft.Node
-	replicas  *replica.Manager
-	api       *api.Server
-	groups    *groups
-	txns      *txns
-	server    *server
-	membering *lifecycle
-	placed    *placements
+	cfg         Config
+	loggers     *loggers
+	log         *slog.Logger
+	static      *config.Static
+	clusterID   string
+	nodeID      int32
+	voterList   string        // see quorumName
+	incarnation protocol.UUID // of this process
+	listeners   []*listener
+	endpoints   []config.Listener // advertised, with the ports that were taken
+	dirs        []*dir
+	node        *raft.Node
+	replicas    *replica.Manager
+	api         *api.Server
+	groups      *groups
+	txns        *txns
+	server      *server
+	membering   *lifecycle
+	placed      *placements
+	isr         *isrChanges
+
+	hub     *stream.Hub
+	rafts   *stream.Listener
+	gossips *stream.Listener
+	known   atomic.Pointer[membershipID] // nil: it is in no cluster yet
+	joining chan struct{}                // closed when known is set
+	started atomic.Bool                  // node is set
+	control *forwarder
+	entry   *entry
+	calls   *calls
+	quorum  *quorum
+	members *gossip
+	peers   *peers
+	abrupt  atomic.Bool // it stops without a controlled shutdown
+	tasks   tasks
+	ctx     context.Context // until stop
+	cancel  context.CancelFunc
 
 	close  sync.Once
 	closed chan struct{}
@@ -64,31 +88,53 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	all := newLoggers(cfg.Logger.Handler())
 	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1),
 		placed: newPlacements()}
+	b.entry, b.calls, b.quorum = &entry{b}, &calls{b}, &quorum{Broker: b}
+	b.membering = &lifecycle{Broker: b}
+	b.members, b.peers = &gossip{Broker: b}, &peers{Broker: b, wake: make(chan struct{}, 1)}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			b.stop()
 		}
 	}()
+	b.isr = newISRChanges(b.nodeID, b.log, time.Duration(b.static.Int64("controller.socket.timeout.ms"))*time.Millisecond)
+	b.incarnation = cfg.random()
 	if err := b.listen(); err != nil {
+		return nil, err
+	}
+	if err := b.lookDirs(); err != nil {
+		return nil, err
+	}
+	b.voterList = b.quorumName()
+	b.accept()
+	limit := time.Duration(b.static.Int64("initial.broker.registration.timeout.ms")) * time.Millisecond
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no cluster after %v (initial.broker.registration.timeout.ms)", limit))
+	defer cancel()
+	found, err := b.entry.found(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := b.openDirs(); err != nil {
 		return nil, err
 	}
-	if err := b.startMetadata(ctx); err != nil {
+	if err := b.startMetadata(ctx, found); err != nil {
 		return nil, err
 	}
-	b.node.Subscribe(b.replicas.Apply)
-	if err := b.register(ctx); err != nil {
-		return nil, err
+	if b.hasRole("broker") {
+		b.node.Subscribe(b.replicas.Apply)
+		if err := b.membering.register(ctx); err != nil {
+			return nil, err
+		}
 	}
 	// Not earlier: what this broker led before it stopped it leads anew since it registered, and each election is a load.
 	b.api = b.newAPI()
 	b.groups, b.txns = b.newGroups(), b.newTxns()
 	b.api.Groups, b.api.Txns = b.groups, b.txns
 	b.api.OffsetMarkers, b.api.TxnVerifier = b.groups, b.txns
-	b.node.Subscribe(b.groups.apply)
-	b.node.Subscribe(b.txns.apply)
+	if b.hasRole("broker") {
+		b.node.Subscribe(b.groups.apply)
+		b.node.Subscribe(b.txns.apply)
+	}
 	b.serve()
 	go b.watch()
 	return b, nil
@@ -113,8 +159,12 @@ func (b *Broker) ClusterID() string { return b.clusterID }
 // Ready says in words what was started: "broker 1 on PLAINTEXT://localhost:9092, cluster <id>, data ./data".
 func (b *Broker) Ready() string {
 	var on []string
+	kind := "broker"
+	if !b.hasRole(kind) {
+		kind = "controller"
+	}
 	for _, e := range b.endpoints {
-		if e.Controller {
+		if e.Controller == (kind == "broker") {
 			continue
 		}
 		u := e.Name + "://" + net.JoinHostPort(e.AdvertisedHost, fmt.Sprint(e.AdvertisedPort))
@@ -122,7 +172,7 @@ func (b *Broker) Ready() string {
 			on = append(on, u)
 		}
 	}
-	return fmt.Sprintf("broker %d on %s, cluster %s, data %s", b.nodeID, strings.Join(on, ","), b.clusterID, strings.Join(b.static.LogDirs(), ","))
+	return fmt.Sprintf("%s %d on %s, cluster %s, data %s", kind, b.nodeID, strings.Join(on, ","), b.clusterID, strings.Join(b.static.LogDirs(), ","))
 }
 
 // Close stops the broker: clients are disconnected, logs are synced. It returns when all is written, and may be called more than
@@ -174,17 +224,27 @@ func (b *Broker) watch() {
 // stop takes down what there is, in the order in which things depend on each other.
 func (b *Broker) stop() error {
 	var errs []error
+	b.membering.stop()
 	for _, l := range b.listeners {
 		l.Close()
 	}
-	if b.membering != nil {
-		b.membering.stop()
-	}
+	b.cancel()
+	b.tasks.wait()
 	if b.server != nil {
 		b.server.close()
 	}
+	b.isr.close()
+	if b.control != nil {
+		b.control.close()
+	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
+	}
+	b.members.close()
+	if b.hub != nil {
+		b.rafts.Close()
+		b.gossips.Close()
+		b.hub.Close()
 	}
 	if b.txns != nil {
 		b.txns.close()
@@ -201,6 +261,30 @@ func (b *Broker) stop() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// tasks are goroutines that run until the broker stops, beside those of clients.
+type tasks struct {
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+// Go runs f, unless the broker stops.
+func (t *tasks) Go(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.running.Go(f)
+	}
+}
+
+// wait lets no more begin and returns when all have ended.
+func (t *tasks) wait() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.running.Wait()
 }
 
 // random returns a random UUID whose text does not begin with a dash, as Kafka's Uuid.randomUuid does for the sake of command lines.

@@ -35,6 +35,9 @@ func (c *Config) fill() {
 	if c.Listen == nil {
 		c.Listen = net.Listen
 	}
+	if c.ListenPacket == nil {
+		c.ListenPacket = net.ListenPacket
+	}
 	if c.FS == nil {
 		c.FS = vfs.OS
 	}

@@ -17,6 +17,7 @@ import (
 
 	"weir/broker/api"
 	"weir/internal/buffer"
+	"weir/membership/stream"
 	"weir/protocol"
 )
 
@@ -38,6 +39,8 @@ type conn struct {
 	ctx     context.Context // done when the connection is closed
 	cancel  context.CancelFunc
 	usedMs  atomic.Int64 // when something was last read or written
+	cluster bool         // other nodes come by its listener too
+	handed  bool         // it was another node's
 	decoded int          // what the current request decodes to
 	answers int          // what is taken for its answer
 
@@ -65,12 +68,18 @@ type queued struct {
 
 // serve reads and answers until the connection ends. It returns when the reader and the writer are done.
 func (c *conn) serve() {
-	defer c.stop()
 	defer func() {
 		if p := recover(); p != nil {
 			c.srv.log.Error("panic while serving a request; the connection is closed", "remote", c.session.RemoteHost, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
+	if c.handOver() {
+		return
+	}
+	defer c.stop()
+	if !c.awaitReady() {
+		return
+	}
 	for {
 		if !c.admit() {
 			return
@@ -88,6 +97,37 @@ func (c *conn) serve() {
 			}
 			return
 		}
+	}
+}
+
+// handOver gives a connection of another node of the cluster to those who talk with it; it returns when that is over.
+func (c *conn) handOver() bool {
+	if !c.cluster {
+		return false
+	}
+	first, err := c.in.peek()
+	if err != nil || first != stream.Prefix {
+		return false // what is wrong is met again
+	}
+	c.srv.detach(c)
+	remote := c.nc.RemoteAddr().String()
+	if err := c.srv.hub.Accept(c.nc, c.in.hand()); err != nil && c.ctx.Err() == nil {
+		c.srv.refusals.warn(c.srv, "a stream of another node was refused", remote, c.session.ListenerName, err)
+	}
+	c.cancel()
+	return true
+}
+
+// awaitReady keeps clients waiting until the broker answers. It is false when it will not.
+func (c *conn) awaitReady() bool {
+	if c.srv.ready == nil {
+		return true
+	}
+	select {
+	case <-c.srv.ready:
+		return true
+	case <-c.ctx.Done():
+		return false
 	}
 }
 
@@ -420,7 +460,7 @@ func (q *queued) release() {
 
 // newConn prepares a connection.
 func newConn(s *server, nc net.Conn, l *listener) *conn {
-	c := &conn{srv: s, nc: nc}
+	c := &conn{srv: s, nc: nc, cluster: l.cluster && s.hub != nil}
 	c.room.L = &c.mu
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	raw := rawOf(nc)

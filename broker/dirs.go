@@ -23,10 +23,9 @@ type dir struct {
 // metadataName is the directory, below metadata.log.dir, that the metadata lives in.
 const metadataName = "__cluster_metadata"
 
-// openDirs finds out whose the log directories are, opens and locks them, and claims those that are nobody's. A broken directory goes
-// offline, but not that of the metadata, and not the last one. The cluster id is settled: that of the directories, or the
-// configured one, or a new one.
-func (b *Broker) openDirs() error {
+// lookDirs finds out whose the log directories are, before anything is changed. The node's id and the cluster's are what they say, or
+// what is configured; the cluster's is "" where neither says it.
+func (b *Broker) lookDirs() error {
 	b.clusterID = b.static.ClusterID()
 	metaPath := filepath.Clean(b.static.MetadataLogDir())
 	logs := b.static.LogDirs()
@@ -44,19 +43,21 @@ func (b *Broker) openDirs() error {
 			return err
 		}
 	}
-	if err := b.fit(b.dirAt(metaPath)); err != nil {
-		return err
-	}
-	if b.clusterID == "" {
-		b.clusterID = b.cfg.random().String()
-	}
+	return b.fit(b.dirAt(metaPath))
+}
+
+// openDirs opens and locks the directories and claims those that are nobody's. A broken directory goes offline, but not that of the
+// metadata, and not the last one.
+func (b *Broker) openDirs() error {
+	metaPath := filepath.Clean(b.static.MetadataLogDir())
+	logs := b.static.LogDirs()
 	if len(b.dirs) > len(logs) {
 		if err := b.openMetadataDir(b.dirs[len(logs)]); err != nil {
 			return err
 		}
 	}
 	rc := replica.Config{NodeID: b.nodeID, Static: b.static, FS: b.cfg.FS, Log: b.loggers.logger(replicaLogger), Now: b.cfg.Now, OpenStore: b.openStore, OnDirs: b.dirsChanged,
-		OnPlaced: b.placed.add}
+		OnPlaced: b.placed.add, AlterISR: b.isr.propose, Dial: interBroker{b}.leader}
 	for _, d := range b.dirs[:len(logs)] {
 		rc.Dirs = append(rc.Dirs, replica.DirConfig{Path: d.path, ID: d.id})
 	}
@@ -89,6 +90,9 @@ func (b *Broker) peek(d *dir) error {
 	if !ok {
 		d.fresh, d.id = true, b.cfg.random()
 		return nil
+	}
+	if !b.static.IsSet("node.id") { // it was given one when it joined
+		b.static, b.nodeID = b.static.WithNodeID(m.NodeID, metaName), m.NodeID
 	}
 	if err := m.agree(d.path, b.clusterID, b.nodeID); err != nil {
 		return err
@@ -163,9 +167,23 @@ func (b *Broker) openStore(c replica.DirConfig, o wal.Options) (replica.Store, e
 	return s, nil
 }
 
-// claim writes meta.properties into a locked directory that has none. Another broker may have done so before the lock was ours.
+// claimAll claims what could not be claimed before the cluster had an id.
+func (b *Broker) claimAll() error {
+	for _, d := range b.dirs {
+		if d.err != nil {
+			continue
+		}
+		if err := b.claim(d); err != nil {
+			return fmt.Errorf("log directory %s: %w", d.path, err)
+		}
+	}
+	return nil
+}
+
+// claim writes meta.properties into a locked directory that has none. Another broker may have done so before the lock was ours. Whoever
+// founds a cluster with others does not know its id yet.
 func (b *Broker) claim(d *dir) error {
-	if !d.fresh {
+	if !d.fresh || b.clusterID == "" {
 		return nil
 	}
 	if _, ok, err := readMeta(b.cfg.FS, d.path); ok || err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 
 	"weir/internal/buffer"
@@ -62,6 +63,21 @@ func (f *frames) next() ([]byte, error) {
 		}
 	}
 	return f.buf.B[f.r+4 : f.used : f.used], nil
+}
+
+// peek returns the first byte of the next frame, when it is there.
+func (f *frames) peek() (byte, error) {
+	if err := f.fill(1); err != nil {
+		return 0, err
+	}
+	return f.buf.B[f.r], nil
+}
+
+// hand gives what has arrived to who reads on from here.
+func (f *frames) hand() []byte {
+	rest := slices.Clone(f.buf.B[f.r:f.w])
+	f.drop()
+	return rest
 }
 
 // release ends the use of the frame that next returned. The buffer goes back when nothing of the next frame is in it.

@@ -110,6 +110,22 @@ var multiplying = map[int16]func() []kmsg.Request{
 			e.Topic, e.Count = fmt.Sprintf("%05x", i), 1
 		})}}
 	},
+	43: func() []kmsg.Request {
+		ids := func(e *int32, i int) { *e = int32(i) }
+		return []kmsg.Request{
+			&kmsg.ElectLeadersRequest{Version: 2, TimeoutMillis: 15000, Topics: []kmsg.ElectLeadersRequestTopic{{Topic: "wide", Partitions: many(240e3, ids)}}},
+			&kmsg.ElectLeadersRequest{Version: 2, TimeoutMillis: 15000, Topics: many(140e3, func(e *kmsg.ElectLeadersRequestTopic, i int) { e.Topic = "x" })},
+		}
+	},
+	45: func() []kmsg.Request {
+		parts := func(e *kmsg.AlterPartitionAssignmentsRequestTopicPartition, i int) { e.Partition = int32(i) }
+		return []kmsg.Request{&kmsg.AlterPartitionAssignmentsRequest{Version: 1, TimeoutMillis: 15000,
+			Topics: []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: "wide", Partitions: many(160e3, parts)}}}}
+	},
+	46: func() []kmsg.Request {
+		return []kmsg.Request{&kmsg.ListPartitionReassignmentsRequest{TimeoutMillis: 15000,
+			Topics: []kmsg.ListPartitionReassignmentsRequestTopic{{Topic: "wide", Partitions: many(240e3, func(e *int32, i int) { *e = int32(i) % 2000 })}}}}
+	},
 	44: func() []kmsg.Request {
 		return []kmsg.Request{
 			&kmsg.IncrementalAlterConfigsRequest{Version: 0, Resources: many(80e3, func(e *kmsg.IncrementalAlterConfigsRequestResource, i int) {

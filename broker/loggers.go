@@ -17,6 +17,7 @@ const (
 	requestLogger    = "weir.broker.api"
 	replicaLogger    = "weir.broker.replica"
 	controllerLogger = "weir.controller"
+	membershipLogger = "weir.membership"
 	walLogger        = "weir.wal"
 )
 
@@ -52,7 +53,7 @@ func newLoggers(to slog.Handler) *loggers {
 	}
 	root.own.Store(&lowest)
 	l := &loggers{to: to, named: map[string]*level{api.RootLogger: root}}
-	for _, name := range []string{brokerLogger, requestLogger, replicaLogger, controllerLogger, walLogger} { // parents before their children
+	for _, name := range []string{brokerLogger, requestLogger, replicaLogger, controllerLogger, membershipLogger, walLogger} { // parents before their children
 		made := &level{parent: root}
 		for above := name; strings.Contains(above, "."); {
 			above = above[:strings.LastIndexByte(above, '.')]

@@ -31,7 +31,7 @@ func TestLoggers(t *testing.T) {
 	} {
 		l.SetLevel(step.set, step.to)
 		levels := l.Levels()
-		if len(levels) != 6 {
+		if len(levels) != 7 {
 			t.Errorf("%s: %v", step.what, levels)
 		}
 		for name, want := range step.want {

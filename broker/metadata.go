@@ -15,23 +15,38 @@ import (
 	"weir/protocol"
 )
 
-// startMetadata starts this node's part of the quorum and sees to the finalized features.
-func (b *Broker) startMetadata(ctx context.Context) error {
+// startMetadata starts this node's part of the quorum, waits until it has the cluster's metadata, and sees to the finalized features.
+func (b *Broker) startMetadata(ctx context.Context, found founding) error {
 	d := b.dirAt(b.static.MetadataLogDir())
-	node, err := raft.Start(raft.Config{Dir: filepath.Join(d.path, metadataName), NodeID: b.nodeID, ClusterID: b.clusterID, Settings: b.controllerConfig(),
-		Logger: b.loggers.logger(controllerLogger), Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}})
+	c := raft.Config{Dir: filepath.Join(d.path, metadataName), NodeID: b.nodeID, ClusterID: b.clusterID, Settings: b.controllerConfig(),
+		Streams: b.rafts, Found: found.how, Voters: found.voters, NewID: b.cfg.random().String(),
+		AddressOf: b.members.address, OnServing: b.peers.fenceGone,
+		Logger: b.loggers.logger(controllerLogger), Now: b.cfg.Now, Rand: randomness{b.cfg.Rand}}
+	node, err := raft.Start(c)
 	if err != nil {
 		return fmt.Errorf("metadata in %s: %w", d.path, err)
 	}
 	b.node = node
+	b.started.Store(true)
+	if found.how != raft.Alone || len(node.Servers()) > 1 {
+		b.meetOthers()
+	}
+	if err := node.WaitImage(ctx, 0); err != nil {
+		return fmt.Errorf("metadata in %s: no leader of the cluster was found: %w", d.path, waited(ctx, err))
+	}
 	img := node.Image()
-	if img.ClusterID != "" && img.ClusterID != b.clusterID {
+	if b.clusterID != "" && img.ClusterID != b.clusterID {
 		return fmt.Errorf("metadata in %s belongs to cluster %s, this broker to %s", d.path, img.ClusterID, b.clusterID)
+	}
+	b.clusterID = img.ClusterID
+	b.settle()
+	if err := b.claimAll(); err != nil {
+		return err
 	}
 	if f, level, bad := img.TooNew(); bad {
 		return fmt.Errorf("metadata in %s is of a newer version: feature %s is at level %d, this binary serves %d to %d", d.path, f.Name, level, f.Min, f.Max)
 	}
-	if missing := controller.MissingFeatures(img); len(missing) > 0 {
+	if missing := controller.MissingFeatures(img); len(missing) > 0 && len(node.Servers()) == 1 {
 		var names []string
 		for _, r := range missing {
 			if f, ok := r.(*controller.FeatureLevelRecord); ok {
@@ -46,6 +61,14 @@ func (b *Broker) startMetadata(ctx context.Context) error {
 	return nil
 }
 
+// waited is the reason why a wait ended.
+func waited(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
 func (b *Broker) controllerConfig() controller.Config {
 	return controller.Config{
 		NodeID:                   b.nodeID,
@@ -57,48 +80,121 @@ func (b *Broker) controllerConfig() controller.Config {
 	}
 }
 
-// lifecycle keeps this broker registered: Kafka's BrokerLifecycleManager.
+// Times of a controlled shutdown: how often the controller is asked, and how long it is waited for while nobody answers, and in all.
+const (
+	leavePause  = 10 * time.Millisecond
+	leaveSilent = time.Second
+	leaveLimit  = time.Minute
+)
+
+// handOver moves what this broker leads to others before it stops (controlled.shutdown.enable). Where there are no others, nothing is to be
+// moved.
+func (b *lifecycle) handOver(epoch int64) {
+	others := false
+	for _, r := range b.node.Image().Brokers() {
+		others = others || r.ID != b.nodeID && !r.Fenced
+	}
+	if !others || !b.static.Bool("controlled.shutdown.enable") {
+		return
+	}
+	limit, cancel := context.WithTimeout(context.Background(), leaveLimit)
+	defer cancel()
+	for {
+		ctx, cancel := context.WithTimeout(limit, leaveSilent)
+		r, err := b.heartbeat(ctx, epoch, true)
+		cancel()
+		switch {
+		case err != nil:
+			b.log.Warn("stopping without a controlled shutdown", "error", err.Error())
+			return
+		case r.ShouldShutdown:
+			return
+		}
+		if sleep(limit, leavePause) != nil {
+			b.log.Warn("the controlled shutdown did not end in time", "limit", leaveLimit.String())
+			return
+		}
+	}
+}
+
+// lifecycle keeps this broker registered: Kafka's BrokerLifecycleManager. It is a part of the broker.
 type lifecycle struct {
-	cancel context.CancelFunc
-	done   chan struct{}
+	*Broker
+	end  context.CancelFunc // nil: it was not registered
+	done chan struct{}
 }
 
-func (l *lifecycle) stop() {
-	l.cancel()
-	<-l.done
+func (b *lifecycle) stop() {
+	if b.end != nil {
+		b.end()
+		<-b.done
+	}
 }
 
-// register makes the broker known to the controller and waits until it is unfenced: from then on it serves what the metadata says.
-func (b *Broker) register(ctx context.Context) error {
-	incarnation := b.cfg.random()
-	epoch, err := b.sendRegistration(ctx, incarnation)
-	if err != nil {
-		return err
+// registerPause is how long a broker waits that was not registered yet.
+const registerPause = 50 * time.Millisecond
+
+// register makes the broker known to the controller and waits until it is unfenced: from then on it serves what the metadata says. While
+// another process of this id counts as alive it waits: that one may be about to be found dead.
+func (b *lifecycle) register(ctx context.Context) error {
+	var epoch int64
+	for {
+		var err error
+		if epoch, err = b.sendRegistration(ctx); err == nil {
+			break
+		}
+		if !errors.Is(err, protocol.DuplicateBrokerRegistration) && !errors.Is(err, protocol.RequestTimedOut) {
+			return err
+		}
+		if serr := sleep(ctx, registerPause); serr != nil {
+			return fmt.Errorf("%w: %w", err, waited(ctx, serr))
+		}
 	}
 	for {
-		r, err := b.heartbeat(ctx, epoch)
+		r, err := b.heartbeat(ctx, epoch, false)
 		if err != nil {
 			return fmt.Errorf("broker heartbeat: %w", err)
 		}
 		if !r.IsFenced {
 			break
 		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("broker %d was not unfenced: %w", b.nodeID, ctx.Err())
+		if err := sleep(ctx, unfencePause); err != nil {
+			return fmt.Errorf("broker %d was not unfenced: %w", b.nodeID, waited(ctx, err))
 		}
 	}
 	lctx, cancel := context.WithCancel(context.Background())
-	b.membering = &lifecycle{cancel: cancel, done: make(chan struct{})}
-	go b.keepAlive(lctx, epoch, incarnation)
+	b.end, b.done = cancel, make(chan struct{})
+	b.node.Subscribe(b.hurry)
+	go b.keepAlive(lctx, epoch)
 	return nil
 }
 
-func (b *Broker) sendRegistration(ctx context.Context, incarnation protocol.UUID) (int64, error) {
+// unfencePause is between the heartbeats of a broker that waits for the metadata up to its own registration.
+const unfencePause = 5 * time.Millisecond
+
+// sleep returns after d, or with ctx and its error.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// hurry lets the next heartbeat be now where a broker shuts down: it waits until all others have seen that it leads nothing any more.
+func (b *lifecycle) hurry(_, img *controller.Image, delta *controller.Delta) {
+	for _, id := range delta.Brokers {
+		if r := img.Broker(id); id != b.nodeID && r != nil && r.ShuttingDown && !r.Fenced {
+			b.placed.kick()
+		}
+	}
+}
+
+func (b *lifecycle) sendRegistration(ctx context.Context) (int64, error) {
 	q := kmsg.NewPtrBrokerRegistrationRequest()
 	q.Version = 4
-	q.BrokerID, q.ClusterID, q.IncarnationID = b.nodeID, b.clusterID, incarnation
+	q.BrokerID, q.ClusterID, q.IncarnationID = b.nodeID, b.clusterID, b.incarnation
 	seen := map[string]bool{}
 	for _, e := range b.endpoints {
 		if e.Controller || seen[e.Name] {
@@ -118,7 +214,7 @@ func (b *Broker) sendRegistration(ctx context.Context, incarnation protocol.UUID
 		q.Rack = &rack
 	}
 	q.LogDirs, _ = b.logDirIDs()
-	resp, err := b.node.Submit(ctx, q)
+	resp, err := b.control.Submit(ctx, q)
 	if err != nil {
 		return 0, fmt.Errorf("broker registration: %w", err)
 	}
@@ -126,15 +222,18 @@ func (b *Broker) sendRegistration(ctx context.Context, incarnation protocol.UUID
 	if r.ErrorCode != 0 {
 		return 0, fmt.Errorf("broker %d was not registered: %w", b.nodeID, protocol.Code(r.ErrorCode))
 	}
+	b.isr.registered(b.control, r.BrokerEpoch)
+	b.replicas.Registered(r.BrokerEpoch)
 	return r.BrokerEpoch, nil
 }
 
-func (b *Broker) heartbeat(ctx context.Context, epoch int64) (*kmsg.BrokerHeartbeatResponse, error) {
+func (b *lifecycle) heartbeat(ctx context.Context, epoch int64, leaving bool) (*kmsg.BrokerHeartbeatResponse, error) {
 	q := kmsg.NewPtrBrokerHeartbeatRequest()
 	q.Version = 1
 	q.BrokerID, q.BrokerEpoch, q.CurrentMetadataOffset = b.nodeID, epoch, b.node.Image().Offset
+	q.WantShutdown = leaving
 	_, q.OfflineLogDirs = b.logDirIDs()
-	resp, err := b.node.Submit(ctx, q)
+	resp, err := b.control.Submit(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +263,8 @@ func (b *Broker) logDirIDs() (online, offline [][16]byte) {
 const lastWord = time.Second
 
 // keepAlive sends heartbeats, and registers again when the controller no longer knows this incarnation.
-func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protocol.UUID) {
-	defer close(b.membering.done)
+func (b *lifecycle) keepAlive(ctx context.Context, epoch int64) {
+	defer close(b.done)
 	t := time.NewTicker(time.Duration(b.static.Int64("broker.heartbeat.interval.ms")) * time.Millisecond)
 	defer t.Stop()
 	for {
@@ -175,14 +274,17 @@ func (b *Broker) keepAlive(ctx context.Context, epoch int64, incarnation protoco
 			last, cancel := context.WithTimeout(context.Background(), lastWord)
 			defer cancel()
 			b.assignDirs(last, epoch)
+			if !b.abrupt.Load() {
+				b.handOver(epoch)
+			}
 			return
 		case <-t.C:
 		case <-b.placed.wake:
 		}
 		b.assignDirs(ctx, epoch)
-		_, err := b.heartbeat(ctx, epoch)
+		_, err := b.heartbeat(ctx, epoch, false)
 		if errors.Is(err, protocol.StaleBrokerEpoch) || errors.Is(err, protocol.BrokerIDNotRegistered) {
-			if e, rerr := b.sendRegistration(ctx, incarnation); rerr == nil {
+			if e, rerr := b.sendRegistration(ctx); rerr == nil {
 				epoch, err = e, nil
 			} else {
 				err = rerr

@@ -69,7 +69,7 @@ func (b *Broker) assignDirs(ctx context.Context, epoch int64) {
 		if len(some) == 0 {
 			return
 		}
-		resp, err := b.node.Submit(ctx, assignment(b.nodeID, epoch, some))
+		resp, err := b.control.Submit(ctx, assignment(b.nodeID, epoch, some))
 		if err == nil {
 			if code := protocol.Code(resp.(*kmsg.AssignReplicasToDirsResponse).ErrorCode); code != protocol.None {
 				err = code

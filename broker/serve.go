@@ -10,6 +10,27 @@ import (
 	"weir/broker/fetch"
 )
 
+// accept takes connections from now on. What others of the cluster say is listened to at once, clients are answered when the broker is ready.
+func (b *Broker) accept() {
+	b.openHub()
+	ctx, cancel := context.WithCancel(context.Background())
+	maxFrame := b.static.Int("socket.request.max.bytes")
+	q, names := b.newQuotas()
+	s := &server{
+		rows: api.Entries(), log: b.log, now: b.cfg.Now, mem: newMemory(b.requestMemory(maxFrame)), maxFrame: maxFrame,
+		quotas: q, names: names, idle: time.Duration(b.static.Int64("connections.max.idle.ms")) * time.Millisecond,
+		ctx: ctx, cancel: cancel, conns: map[*conn]struct{}{}, hub: b.hub, ready: make(chan struct{}),
+	}
+	s.mem.short = s.shortage
+	b.server = s
+	b.control = newForwarder(b)
+	s.wg.Add(1 + len(b.listeners))
+	go s.reap()
+	for _, l := range b.listeners {
+		go s.accept(l)
+	}
+}
+
 // newAPI makes what the handlers stand on. The coordinators come later: they stand on it themselves.
 func (b *Broker) newAPI() *api.Server {
 	newID := func() int32 {
@@ -18,7 +39,7 @@ func (b *Broker) newAPI() *api.Server {
 		return int32(binary.LittleEndian.Uint32(r[:]))
 	}
 	return &api.Server{
-		NodeID: b.nodeID, ClusterID: b.clusterID, Image: b.node.Image, Controller: b.node, Replicas: b.replicas,
+		NodeID: b.nodeID, ClusterID: b.clusterID, Image: b.node.Image, Controller: b.control, Replicas: b.replicas,
 		Sessions:      fetch.NewCache(b.static.Int("max.incremental.fetch.session.cache.slots"), newID),
 		FetchMaxBytes: int32(b.static.Int("fetch.max.bytes")),
 		Authorizer:    api.AllowAll{}, Now: b.cfg.Now, Log: b.loggers.logger(requestLogger), Loggers: b.loggers, Config: b.static,
@@ -34,23 +55,10 @@ func (b *Broker) newAPI() *api.Server {
 
 // serve begins to answer clients.
 func (b *Broker) serve() {
-	ctx, cancel := context.WithCancel(context.Background())
-	maxFrame := b.static.Int("socket.request.max.bytes")
-	q, names := b.newQuotas()
-	s := &server{
-		api:  b.api,
-		rows: api.Entries(), log: b.log, now: b.cfg.Now, mem: newMemory(b.requestMemory(maxFrame)), maxFrame: maxFrame,
-		quotas: q, names: names, idle: time.Duration(b.static.Int64("connections.max.idle.ms")) * time.Millisecond,
-		ctx: ctx, cancel: cancel, conns: map[*conn]struct{}{},
-	}
-	s.mem.short = s.shortage
-	b.server = s
+	s := b.server
+	s.api = b.api
 	b.node.Subscribe(s.reconfigure)
-	s.wg.Add(1 + len(b.listeners))
-	go s.reap()
-	for _, l := range b.listeners {
-		go s.accept(l)
-	}
+	close(s.ready)
 }
 
 // requestMemory is how many bytes of large frames may be in memory at once: queued.max.request.bytes where it is set, else a bound

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/broker/api"
+	"weir/membership/stream"
 )
 
 // server accepts connections on all listeners and runs them.
@@ -25,6 +26,10 @@ type server struct {
 	idle     time.Duration // connections.max.idle.ms; 0: never
 	ctx      context.Context
 	cancel   context.CancelFunc
+	hub      *stream.Hub   // nil: there are no other nodes
+	ready    chan struct{} // closed when clients are answered; nil: they are
+
+	refusals refusals
 
 	mu             sync.Mutex
 	conns          map[*conn]struct{}
@@ -39,6 +44,7 @@ type listener struct {
 	name             string
 	securityProtocol int16
 	controller       bool
+	cluster          bool // other nodes come by it too
 }
 
 func (s *server) row(key int16) *api.Entry {
@@ -46,6 +52,36 @@ func (s *server) row(key int16) *api.Entry {
 		return nil
 	}
 	return s.rows[key]
+}
+
+// refusals logs why streams of other nodes were refused: each reason once in a while, for who is refused comes again and again.
+type refusals struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// refusalEvery is how long a reason is not said again.
+const refusalEvery = time.Minute
+
+func (r *refusals) warn(s *server, what, remote, listener string, err error) {
+	host, _, _ := net.SplitHostPort(remote)
+	var op *net.OpError
+	if errors.As(err, &op) { // it names the port, which is another one each time
+		err = rootCause(err)
+	}
+	key, now := host+" "+err.Error(), s.now()
+	r.mu.Lock()
+	said, ok := r.last[key]
+	if fresh := !ok || now.Sub(said) >= refusalEvery; !fresh {
+		r.mu.Unlock()
+		return
+	}
+	if len(r.last) > 100 || r.last == nil {
+		r.last = map[string]time.Time{}
+	}
+	r.last[key] = now
+	r.mu.Unlock()
+	s.log.Warn(what, "remote", remote, "listener", listener, "error", err.Error())
 }
 
 // accept takes connections from l until it is closed.
@@ -104,7 +140,20 @@ func (s *server) add(c *conn) bool {
 	return true
 }
 
+// detach leaves a connection to others: it is no client's.
+func (s *server) detach(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.quotas.leave(c.session.ListenerName, c.session.RemoteHost)
+	c.handed = true
+	s.wg.Done()
+}
+
 func (s *server) remove(c *conn) {
+	if c.handed {
+		return
+	}
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()

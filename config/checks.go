@@ -65,6 +65,13 @@ func checkVoters(name, value string) string {
 	return ""
 }
 
+func checkClusterKey(name, value string) string {
+	if len(value) < 16 {
+		return "Invalid value for configuration " + name + ": it is shorter than 16 characters"
+	}
+	return ""
+}
+
 func checkHostPorts(name, value string) string {
 	for _, item := range SplitList(value) {
 		if host, _, ok := splitHostPort(item); !ok || host == "" {

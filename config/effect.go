@@ -28,18 +28,11 @@ func (s *Static) noteEffect(w *withoutEffect, e *entry, row *Setting) {
 	case row.Honoured && (e.key == row.Name || perListener(row.Name)):
 	case !row.Null && row.Canonical(e.value) == row.Canonical(row.Default):
 	case row.Null && e.value == "":
-	case e.key == "controller.quorum.voters" && s.alone(e.value):
 	case row.Needless != "":
 		w.ever = append(w.ever, e.key)
 	default:
 		w.yet = append(w.yet, e.key)
 	}
-}
-
-// alone says that a list of voters names this node and nobody else: that is what it is without the list too.
-func (s *Static) alone(voters string) bool {
-	all, _ := ParseVoters(voters)
-	return len(all) == 1 && all[0].ID == s.NodeID()
 }
 
 // perListener says that a setting that is acted on can be another one for a single listener.

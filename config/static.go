@@ -71,6 +71,23 @@ func (s *Static) List(name string) []string { return unique(SplitList(s.String(n
 // NodeID is node.id, by its old name broker.id too.
 func (s *Static) NodeID() int32 { return int32(s.Int("node.id")) }
 
+// WithNodeID returns s with another node.id: one that the cluster gave, or that the data has.
+func (s *Static) WithNodeID(id int32, origin string) *Static {
+	out := &Static{}
+	for _, key := range [...]string{"broker.id", "node.id"} {
+		out.set = append(out.set, entry{key, strconv.Itoa(int(id)), origin, key})
+	}
+	if s != nil {
+		for _, e := range s.set {
+			if e.key != "broker.id" && e.key != "node.id" {
+				out.set = append(out.set, e)
+			}
+		}
+	}
+	sort.Slice(out.set, func(i, j int) bool { return out.set[i].key < out.set[j].key })
+	return out
+}
+
 // ClusterID is the id that the cluster must have or get; "" leaves it to what the data says or to chance.
 func (s *Static) ClusterID() string { return strings.TrimSuffix(s.String("cluster.id"), "==") }
 

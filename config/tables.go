@@ -21,6 +21,7 @@ var (
 	hostsAndPorts     = Rule{Custom: checkHostPorts, CustomAllows: "a list of host:port, separated by commas"}
 	shareReset        = Rule{Custom: checkShareReset, CustomAllows: "latest, earliest or by_duration:PnDTnHnMn.nS"}
 	connectionLimits  = Rule{Custom: checkConnectionLimits, CustomAllows: "a list of host:number, separated by commas"}
+	clusterKey        = Rule{Custom: checkClusterKey, CustomAllows: "at least 16 characters"}
 	clusterID         = Rule{Custom: checkClusterID, CustomAllows: "16 bytes in URL-safe base64: 22 characters"}
 )
 

@@ -43,6 +43,7 @@ func ConfigOf(s *config.Static) Config {
 type Controller struct {
 	cfg      Config
 	sessions map[int32]*session
+	upkeep   upkeep
 }
 
 // New returns the controller of a node that has just become the leader. Every unfenced broker has a fresh session from the first
@@ -63,7 +64,7 @@ type Input struct {
 // Handles says whether Handle answers requests with this api key.
 func Handles(key int16) bool {
 	switch key {
-	case 19, 20, 33, 37, 44, 56, 57, 62, 63, 64, 67, 73:
+	case 19, 20, 33, 37, 43, 44, 45, 46, 56, 57, 62, 63, 64, 67, 73:
 		return true
 	}
 	return false
@@ -85,6 +86,12 @@ func (c *Controller) Handle(in Input) (resp kmsg.Response, records []Record) {
 		return c.alterConfigs(in, q)
 	case *kmsg.IncrementalAlterConfigsRequest:
 		return c.incrementalAlterConfigs(in, q)
+	case *kmsg.ElectLeadersRequest:
+		return c.electLeaders(in, q)
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return c.alterReassignments(in, q)
+	case *kmsg.ListPartitionReassignmentsRequest:
+		return listReassignments(in.Image, q), nil
 	case *kmsg.AlterPartitionRequest:
 		return c.alterPartition(in, q)
 	case *kmsg.UpdateFeaturesRequest:

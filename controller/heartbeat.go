@@ -32,7 +32,7 @@ func (c *Controller) heartbeat(in Input, q *kmsg.BrokerHeartbeatRequest) (kmsg.R
 			records = c.shutDown(in.Image, b, nil)
 		}
 	}
-	s.lastMs, s.metadataOffset = in.NowMs, q.CurrentMetadataOffset
+	s.lastMs, s.metadataOffset, s.gone = in.NowMs, q.CurrentMetadataOffset, false
 	fenced := next == stateFenced || next == stateShutDown
 	if fenced {
 		s.shutdownOffset = -1

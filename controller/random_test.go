@@ -240,7 +240,19 @@ func (w *world) others() {
 		return
 	}
 	b := w.m.Brokers()[w.r.IntN(len(w.m.Brokers()))]
-	switch w.r.IntN(6) {
+	switch w.r.IntN(10) {
+	case 6, 7:
+		w.reassignSome()
+	case 8:
+		q := kmsg.NewPtrElectLeadersRequest()
+		q.Version, q.ElectionType = 2, int8(w.r.IntN(2))
+		if t := w.randomTopic(); t != nil {
+			q.Topics = []kmsg.ElectLeadersRequestTopic{{Topic: t.Name, Partitions: []int32{0, 1}}}
+		}
+		w.handle(q)
+	case 9:
+		w.c.upkeep.balanceMs = w.now
+		w.commit(w.c.Tick(w.input(nil)))
 	case 0:
 		q := kmsg.NewPtrUnregisterBrokerRequest()
 		q.BrokerID = b.ID
@@ -265,6 +277,25 @@ func (w *world) others() {
 			w.pids[i] = true
 		}
 	}
+}
+
+// reassignSome begins or cancels the reassignment of a partition.
+func (w *world) reassignSome() {
+	t := w.randomTopic()
+	if t == nil {
+		return
+	}
+	p := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+	p.Partition = w.r.Int32N(int32(len(t.Partitions)))
+	if w.r.IntN(4) > 0 {
+		p.Replicas = []int32{}
+		for _, i := range w.r.Perm(len(w.m.Brokers()))[:w.r.IntN(len(w.m.Brokers())+1)] {
+			p.Replicas = append(p.Replicas, w.m.Brokers()[i].ID)
+		}
+	}
+	q := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	q.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: t.Name, Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{p}}}
+	w.handle(q)
 }
 
 // replayAll holds that a snapshot from anywhere and what follows it give the image that everything gives, through the bytes.

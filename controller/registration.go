@@ -55,7 +55,7 @@ func (c *Controller) register(in Input, q *kmsg.BrokerRegistrationRequest) (kmsg
 	if c.sessions[q.BrokerID] == nil {
 		c.sessions[q.BrokerID] = &session{metadataOffset: -1, shutdownOffset: -1}
 	}
-	c.sessions[q.BrokerID].lastMs = in.NowMs
+	c.sessions[q.BrokerID].lastMs, c.sessions[q.BrokerID].gone = in.NowMs, false
 	return r, append(records, rec)
 }
 

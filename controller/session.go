@@ -7,6 +7,7 @@ type session struct {
 	lastMs         int64 // when it was heard last
 	metadataOffset int64 // what it has published, -1 if it did not say yet
 	shutdownOffset int64 // the batch that moved its leaderships away, -1 while it does not shut down
+	gone           bool  // its process is no more
 }
 
 // brokerState is Kafka's BrokerControlState.
@@ -36,6 +37,7 @@ func (c *Controller) track(m *Image, nowMs int64) {
 			c.sessions[b.ID] = &session{lastMs: nowMs, metadataOffset: -1, shutdownOffset: -1}
 		}
 	}
+	c.plan(m, nowMs)
 	if len(c.sessions) > len(m.brokers) {
 		for id := range c.sessions {
 			if m.Broker(id) == nil {
@@ -45,14 +47,29 @@ func (c *Controller) track(m *Image, nowMs int64) {
 	}
 }
 
+// Gone takes note that the process of a broker's registration is provably no more: another one may take its place at once. With fence the
+// records that fence the broker are returned. It is nothing where the broker has another epoch.
+func (c *Controller) Gone(in Input, broker int32, epoch int64, fence bool) []Record {
+	c.track(in.Image, in.NowMs)
+	b := in.Image.Broker(broker)
+	if b == nil || b.Epoch != epoch {
+		return nil
+	}
+	c.sessions[broker].gone = true
+	if !fence || b.Fenced {
+		return nil
+	}
+	return c.fence(in.Image, b, nil)
+}
+
 // alive says whether a broker is unfenced and was heard within the session timeout.
 func (c *Controller) alive(b *Broker, nowMs int64) bool {
 	s := c.sessions[b.ID]
-	return !b.Fenced && s != nil && nowMs-s.lastMs <= c.cfg.SessionTimeoutMs
+	return !b.Fenced && s != nil && !s.gone && nowMs-s.lastMs <= c.cfg.SessionTimeoutMs
 }
 
-// Tick fences a broker whose session has run out, if there is one: at most one a call, so that users' requests get in between. Only the
-// leader calls it, when NextDeadlineMs has come.
+// Tick fences a broker whose session has run out, if there is one: at most one a call, so that users' requests get in between. Else it looks
+// after leaders. Only the leader calls it, when NextDeadlineMs has come.
 func (c *Controller) Tick(in Input) []Record {
 	c.track(in.Image, in.NowMs)
 	var stale *Broker
@@ -62,14 +79,14 @@ func (c *Controller) Tick(in Input) []Record {
 		}
 	}
 	if stale == nil {
-		return nil
+		return c.lookAfter(in)
 	}
 	return c.fence(in.Image, stale, nil)
 }
 
 // NextDeadlineMs returns when Tick has something to do at the earliest if no broker is heard until then, math.MaxInt64 for never.
 func (c *Controller) NextDeadlineMs(m *Image) int64 {
-	next := int64(math.MaxInt64)
+	next := c.upkeep.nextMs()
 	for _, b := range m.brokers {
 		if s := c.sessions[b.ID]; s != nil && !b.Fenced {
 			next = min(next, s.lastMs+c.cfg.SessionTimeoutMs+1)
@@ -81,6 +98,9 @@ func (c *Controller) NextDeadlineMs(m *Image) int64 {
 // Applied tells the controller that records it decided are committed at an offset.
 func (c *Controller) Applied(records []Record, offset int64) {
 	for _, rec := range records {
+		if rec, ok := rec.(*ConfigRecord); ok && rec.Name == "unclean.leader.election.enable" {
+			c.electUncleanSoon()
+		}
 		rec, ok := rec.(*BrokerRegistrationChangeRecord)
 		if !ok || rec.ShuttingDown == 0 {
 			continue

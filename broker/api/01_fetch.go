@@ -118,6 +118,7 @@ func (o *fetchOp) plan(c *Call, q *kmsg.FetchRequest) {
 	if o.follower {
 		isolation = partition.ReadToEnd
 	}
+	near := near(o.s, o, q.Rack)
 	for i := range o.fetch.Parts {
 		w, p := &o.fetch.Parts[i], &o.parts[i]
 		p.reset()
@@ -138,7 +139,7 @@ func (o *fetchOp) plan(c *Call, q *kmsg.FetchRequest) {
 		case topic == nil, w.Index < 0, topic != nil && int(w.Index) >= len(topic.Partitions):
 			p.code = protocol.UnknownTopicOrPartition
 		}
-		p.req = partition.ReadRequest{Offset: w.Offset, Isolation: isolation, OnlyLeader: o.follower || c.Header.Version < 11,
+		p.req = partition.ReadRequest{Offset: w.Offset, Isolation: isolation, Near: near, OnlyLeader: o.follower || c.Header.Version < 11,
 			LeaderEpoch: w.LeaderEpoch, LastFetchedEpoch: w.LastEpoch, ReplicaID: o.replicaID, ReplicaEpoch: o.replicaEpoch, ReplicaLogStart: w.LogStart}
 	}
 }

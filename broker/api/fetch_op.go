@@ -54,7 +54,7 @@ type fetchPart struct {
 }
 
 func (p *fetchPart) reset() {
-	p.name, p.code = "", protocol.None
+	p.name, p.code, p.res.Throttled = "", protocol.None, false
 	p.res.Records.Release()
 }
 
@@ -120,7 +120,9 @@ func (o *fetchOp) watch() {
 	for i := range o.parts {
 		p := &o.parts[i]
 		p.res.Records.Release()
-		o.s.Replicas.Watch(p.id, p.req.Offset, p.req.Isolation, o)
+		if !p.res.Throttled { // it waits for its turn, not for records
+			o.s.Replicas.Watch(p.id, p.req.Offset, p.req.Isolation, o)
+		}
 	}
 }
 
@@ -163,6 +165,9 @@ func (o *fetchOp) enough() bool {
 	total := 0
 	for i := range o.parts {
 		p := &o.parts[i]
+		if p.res.Throttled {
+			continue
+		}
 		n := o.s.Replicas.Available(p.id, p.req.Offset, p.req.Isolation)
 		if n < 0 {
 			return true

@@ -29,6 +29,23 @@ func nodes(img *controller.Image, listener string, fenced bool) []node {
 	return out
 }
 
+// rackAware is the replica.selector.class that this broker knows.
+const rackAware = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+
+// near returns the brokers in a consumer's rack that it can reach; nil where it is to read from leaders (KIP-392).
+func near(s *Server, o *fetchOp, rack string) []int32 {
+	if rack == "" || o.version < 11 || o.follower || s.Config.String("replica.selector.class") != rackAware {
+		return nil
+	}
+	out := []int32{}
+	for _, n := range nodes(s.Image(), o.listener, false) {
+		if n.Rack == rack {
+			out = append(out, n.ID)
+		}
+	}
+	return out
+}
+
 // controllerID returns the broker that a client sends requests for the controller to: the controller where clients can reach it, else
 // this broker, else any, for every broker forwards. Clients ask again and again while it is -1 or not in the list of brokers.
 func (s *Server) controllerID(alive []node) int32 {

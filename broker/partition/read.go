@@ -10,17 +10,19 @@ type ReadPlan struct {
 	LastStable    int64
 	LogStart      int64
 	Diverging     EpochEnd // Epoch -1: none; else nothing is to be read
+	Preferred     int32    // the replica to read from instead, and nothing is to be read here; -1: none
 	LeaderID      int32    // with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH: the leader known here, else -1 (KIP-951)
 	LeaderEpoch   int32
+	InSync        bool // the reader is a follower that is in sync
 }
 
 // PlanRead decides what a Fetch may read, and takes what a follower's Fetch says of the follower.
 func (p *Partition) PlanRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effects) {
-	*r = ReadPlan{HighWatermark: -1, LastStable: -1, LogStart: -1, Diverging: undefinedEnd, LeaderID: -1, LeaderEpoch: -1}
+	*r = ReadPlan{HighWatermark: -1, LastStable: -1, LogStart: -1, Diverging: undefinedEnd, Preferred: -1, LeaderID: -1, LeaderEpoch: -1}
 	if r.Code = p.planRead(nowMs, q, r, e); r.Code == protocol.None {
 		return
 	}
-	*r = ReadPlan{Code: r.Code, HighWatermark: -1, LastStable: -1, LogStart: -1, Diverging: undefinedEnd, LeaderID: -1, LeaderEpoch: -1}
+	*r = ReadPlan{Code: r.Code, HighWatermark: -1, LastStable: -1, LogStart: -1, Diverging: undefinedEnd, Preferred: -1, LeaderID: -1, LeaderEpoch: -1}
 	if r.Code == protocol.NotLeaderOrFollower || r.Code == protocol.FencedLeaderEpoch {
 		r.LeaderID, r.LeaderEpoch = p.leaderID, p.leaderEpoch
 	}
@@ -41,6 +43,11 @@ func (p *Partition) planRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effect
 	}
 	start, end := p.log.Start(), p.log.End()
 	r.HighWatermark, r.LastStable, r.LogStart = p.hw, p.LastStable(), start
+	if p.leader && f == nil && len(q.Near) > 0 {
+		if r.Preferred = p.nearest(q); r.Preferred >= 0 {
+			return protocol.None
+		}
+	}
 	if q.LastFetchedEpoch >= 0 {
 		d := p.epochs.endOffsetFor(q.LastFetchedEpoch, end)
 		if d.Epoch < 0 || d.End < 0 || q.Offset < start {
@@ -56,12 +63,34 @@ func (p *Partition) planRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effect
 	}
 	r.From, r.Limit = q.Offset, p.limits().at(q.Isolation)
 	if f != nil {
-		r.Limit = end
+		r.Limit, r.InSync = end, contains(p.isr.isr, f.id)
 		if !q.FromWait {
 			return p.updateFollower(nowMs, f, q, end, e)
 		}
 	}
 	return protocol.None
+}
+
+// nearest is the replica that a consumer should read from rather than from this leader, -1: none. It is one that is near, in sync and has the
+// offset; of several, the one that has most, and was last known to have all: Kafka's RackAwareReplicaSelector.
+func (m *members) nearest(q *ReadRequest) int32 {
+	if contains(q.Near, m.self) {
+		return -1
+	}
+	var best *follower
+	for i := range m.followers {
+		f := &m.followers[i]
+		if !contains(q.Near, f.id) || !contains(m.isr.isr, f.id) || f.end < q.Offset || f.start > q.Offset {
+			continue
+		}
+		if best == nil || f.end > best.end || f.end == best.end && f.caughtUpMs > best.caughtUpMs {
+			best = f
+		}
+	}
+	if best == nil {
+		return -1
+	}
+	return best.id
 }
 
 // Readable is how far a Fetch at offset could read; ok is false where PlanRead would give an error: followers read from leaders only,

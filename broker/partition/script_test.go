@@ -457,12 +457,15 @@ func (s *script) read(a args, n *node, out *strings.Builder, e *Effects) {
 	switch a.d.Cmd {
 	case "read":
 		q := ReadRequest{Offset: offset, Isolation: iso, LeaderEpoch: epoch, LastFetchedEpoch: int32(a.i64("last", -1)),
-			ReplicaID: int32(a.i64("replica", -1)), ReplicaEpoch: a.i64("broker-epoch", -1), OnlyLeader: a.has("only-leader")}
+			ReplicaID: int32(a.i64("replica", -1)), ReplicaEpoch: a.i64("broker-epoch", -1), OnlyLeader: a.has("only-leader"), Near: a.i32s("near")}
 		var r ReadPlan
 		n.p.PlanRead(s.now, &q, &r, e)
 		fmt.Fprintf(out, "%s %d..%d hw=%d lso=%d start=%d", r.Code, r.From, r.Limit, r.HighWatermark, r.LastStable, r.LogStart)
 		if r.Diverging.Epoch >= 0 {
 			fmt.Fprintf(out, " diverging %d ends %d", r.Diverging.Epoch, r.Diverging.End)
+		}
+		if r.Preferred >= 0 {
+			fmt.Fprintf(out, " read from %d", r.Preferred)
 		}
 		if r.LeaderID >= 0 {
 			fmt.Fprintf(out, " leader %d epoch %d", r.LeaderID, r.LeaderEpoch)

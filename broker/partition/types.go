@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"strconv"
+
 	"weir/protocol"
 	"weir/protocol/record"
 )
@@ -10,6 +12,9 @@ type ID struct {
 	Topic     protocol.UUID
 	Partition int32
 }
+
+// String is for messages.
+func (id ID) String() string { return id.Topic.String() + "-" + strconv.Itoa(int(id.Partition)) }
 
 // Isolation is up to where a reader may see.
 type Isolation int8
@@ -73,7 +78,10 @@ type ReadRequest struct {
 	ReplicaID        int32 // -1: a consumer
 	ReplicaEpoch     int64 // the follower's broker epoch, -1 unknown
 	ReplicaLogStart  int64
-	FromWait         bool // a long poll reads again: the follower's state is not updated twice
+	// Near are the brokers in the consumer's rack that it can reach: where this leader is not one of them and a replica in sync is, the consumer
+	// is sent there (KIP-392). nil: it reads here.
+	Near     []int32
+	FromWait bool // a long poll reads again: the follower's state is not updated twice
 }
 
 // ReadResult answers it. The caller releases Records.
@@ -88,6 +96,7 @@ type ReadResult struct {
 	LeaderID         int32               // with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH: the leader known here, else -1
 	LeaderEpoch      int32
 	Records          record.Data
+	Throttled        bool // there is more for this follower, but not now
 }
 
 // EpochEnd is where a leader epoch ends.

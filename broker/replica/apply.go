@@ -18,6 +18,7 @@ func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 		clear(m.topics.m)
 		m.topics.mu.Unlock()
 		m.each(func(r *replica) { r.apply(img.TopicByID(r.id.Topic)) })
+		m.fetchers.applyAll(img)
 		m.startTimers()
 		return
 	}
@@ -33,7 +34,11 @@ func (m *Manager) Apply(old, img *controller.Image, delta *controller.Delta) {
 		for _, n := range t.Partitions {
 			place(m, t.Topic, n)
 			m.applyPartition(t, n)
+			m.fetchers.apply(t.Topic, n)
 		}
+	}
+	if len(delta.Brokers) > 0 {
+		m.fetchers.kick(delta.Brokers)
 	}
 }
 
@@ -116,6 +121,7 @@ func (m *Manager) reconfigure(img *controller.Image, delta *controller.Delta) {
 	c.mu.Unlock()
 	if all {
 		m.readSettings(img)
+		m.fetchers.applyAll(img)
 		m.each(func(r *replica) { r.reconfigure(img.TopicByID(r.id.Topic)) })
 		return
 	}
@@ -206,6 +212,7 @@ func (m *Manager) dropTopic(t *controller.Topic) {
 	delete(m.topics.m, t.ID)
 	m.topics.mu.Unlock()
 	m.logNames(t, func(id partition.ID, name string) {
+		m.fetchers.unfollow(id)
 		if r := m.get(id); r != nil {
 			r.drop(protocol.UnknownTopicOrPartition)
 		} else {

@@ -14,7 +14,9 @@ import (
 
 // elsewhere are the dynamic settings of brokers that are acted on, and no topic's, with the test that sees it.
 var elsewhere = map[string]string{
+	"follower.replication.throttled.rate":       "TestThrottled",
 	"group.consumer.assignment.interval.ms":     "broker TestGroupSettingsAreDynamic",
+	"leader.replication.throttled.rate":         "TestThrottled",
 	"listener.security.protocol.map":            "broker: protocols of listeners stay as they are until the next start",
 	"listeners":                                 "broker TestMessageSizeIsDynamic: refused",
 	"log.cleaner.backoff.ms":                    "TestCleanerIsDynamic",
@@ -27,6 +29,7 @@ var elsewhere = map[string]string{
 	"max.connections":                           "broker TestFewerConnections",
 	"max.connections.per.ip":                    "broker TestConnectionLimitsAreDynamic",
 	"max.connections.per.ip.overrides":          "broker TestConnectionLimitsAreDynamic",
+	"num.replica.fetchers":                      "TestFetchersAreDynamic",
 	"producer.id.expiration.ms":                 "TestProducerExpiryIsDynamic",
 	"transaction.partition.verification.enable": "broker TestVerificationIsDynamic",
 }

@@ -36,6 +36,8 @@ type Config struct {
 	// AlterISR sends a proposal to the controller and calls answered once, from any goroutine. It must not block. nil: there is
 	// no other broker.
 	AlterISR func(p *partition.Proposal, answered func(*partition.Answer))
+	// Dial connects to a broker that leads partitions, within a bounded time. nil: there is no other broker.
+	Dial func(broker int32) (Leader, error)
 	// OnDirs is called, from any goroutine and without locks, when a log directory goes offline or comes back.
 	OnDirs func()
 	// OnPlaced is called with a partition that the metadata gives to no directory yet, and where it is. It must not block. It is not
@@ -53,14 +55,16 @@ type DirConfig struct {
 // until it is first used: then its object is made from the newest image and its log is loaded.
 type Manager struct {
 	txns
-	cfg      Config
-	log      *slog.Logger
-	settings atomic.Pointer[partition.Settings]
-	dirs     []*dir
-	shards   [shardCount]shard
-	topics   topicCache
-	timers   timers
-	cleaner  cleaner
+	fetchers
+	cfg       Config
+	log       *slog.Logger
+	settings  atomic.Pointer[partition.Settings]
+	dirs      []*dir
+	shards    [shardCount]shard
+	topics    topicCache
+	timers    timers
+	throttles throttles
+	cleaner   cleaner
 	// unvisited are the partitions with data that were not looked at since the start; the timers' lock guards it.
 	unvisited []partition.ID
 	started   bool // by Apply
@@ -87,6 +91,10 @@ func Open(cfg Config) (*Manager, error) {
 		m.shards[i].m = make(map[partition.ID]*replica)
 	}
 	m.cleaner.m, m.cleaner.stop = m, make(chan struct{})
+	m.fetchers.init(m)
+	for _, t := range []*throttle{&m.throttles.leader, &m.throttles.follower} {
+		t.init(cfg.Static.Int("replication.quota.window.num"), cfg.Static.Int64("replication.quota.window.size.seconds")*1000)
+	}
 	m.image.Store(controller.NewImage())
 	m.readSettings(controller.NewImage())
 	m.topics.m = make(map[protocol.UUID]*topic)
@@ -170,6 +178,7 @@ func (m *Manager) Close() error {
 	if m.closed.Swap(true) {
 		return nil
 	}
+	m.fetchers.close()
 	m.timers.stop()
 	close(m.cleaner.stop)
 	m.each(func(r *replica) { // who saw closed unset has added to busy after this

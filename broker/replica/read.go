@@ -29,12 +29,18 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 	e := takeEffects()
 	var plan partition.ReadPlan
 	r.p.PlanRead(m.nowMs(), q, &plan, e)
-	log := r.log
+	log, topic := r.log, r.topic
 	r.unlock(e)
 	putEffects(e)
-	res.Code, res.LeaderID, res.LeaderEpoch = plan.Code, plan.LeaderID, plan.LeaderEpoch
+	limit := &m.throttles.leader
+	limited := q.ReplicaID >= 0 && limit.limited() && topic.leading.has(id.Partition)
+	res.Code, res.LeaderID, res.LeaderEpoch, res.PreferredReplica = plan.Code, plan.LeaderID, plan.LeaderEpoch, plan.Preferred
 	res.HighWatermark, res.LastStable, res.LogStart, res.Diverging = plan.HighWatermark, plan.LastStable, plan.LogStart, plan.Diverging
 	if plan.Code != protocol.None {
+		return
+	}
+	if limited && !plan.InSync && plan.From < plan.Limit && limit.exceeded(m.nowMs()) {
+		res.Throttled = true
 		return
 	}
 	committed := q.Isolation == partition.ReadCommitted && q.ReplicaID < 0
@@ -43,7 +49,7 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 			res.Aborted = []record.AbortedTxn{}
 		}
 	}
-	if plan.Diverging.Epoch >= 0 || plan.From >= plan.Limit || (q.MaxBytes == 0 && !q.AtLeastOne) {
+	if plan.Diverging.Epoch >= 0 || plan.Preferred >= 0 || plan.From >= plan.Limit || (q.MaxBytes == 0 && !q.AtLeastOne) {
 		return
 	}
 	if q.MaxBytes < 0 { // Kafka finds out where it reads, by an exception without a code
@@ -51,6 +57,9 @@ func (m *Manager) Read(id partition.ID, q *partition.ReadRequest, res *partition
 		return
 	}
 	err := log.Read(&res.Records, plan.From, plan.Limit, int(q.MaxBytes), q.AtLeastOne)
+	if limited {
+		limit.carried(m.nowMs(), res.Records.Size)
+	}
 	if err == nil && committed && res.Records.Size > 0 {
 		res.Aborted, err = log.Aborted(res.Aborted, plan.From, plan.Limit, res.Records.Size)
 	}

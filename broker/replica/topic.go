@@ -20,6 +20,8 @@ type topic struct {
 	cfg      *config.Topic
 	target   record.Target
 	policy   wal.Policy
+	// The partitions that are throttled where this broker leads, and where it follows.
+	leading, following throttled
 }
 
 // topicCache keeps the compiled topics that are in use.
@@ -59,6 +61,8 @@ func (m *Manager) layers(img *controller.Image) config.Layers {
 // readSettings takes what all partitions share from an image.
 func (m *Manager) readSettings(img *controller.Image) {
 	l := m.layers(img)
+	m.throttles.leader.setRate(l.String("leader.replication.throttled.rate"))
+	m.throttles.follower.setRate(l.String("follower.replication.throttled.rate"))
 	m.settings.Store(&partition.Settings{
 		ReplicaLagMs:     l.Int64("replica.lag.time.max.ms"),
 		ProducerExpireMs: l.Int64("producer.id.expiration.ms"),
@@ -69,6 +73,8 @@ func (m *Manager) compile(img *controller.Image, name string) *topic {
 	l := m.layers(img)
 	l.Topic = img.Config(controller.TopicConfig, name)
 	x := &topic{name: name, internal: internal(name), cfg: l.TopicConfig()}
+	x.leading = throttledOn(l.Topic["leader.replication.throttled.replicas"], m.cfg.NodeID)
+	x.following = throttledOn(l.Topic["follower.replication.throttled.replicas"], m.cfg.NodeID)
 	x.policy = wal.Policy{SegmentBytes: x.cfg.SegmentBytes, SegmentMs: x.cfg.SegmentMs, JitterMs: x.cfg.SegmentJitterMs}
 	if x.cfg.CleanupCompact { // the last file is never compacted (Kafka's LogConfig.maxSegmentMs)
 		x.policy.SegmentMs = min(x.policy.SegmentMs, x.cfg.MaxCompactionLagMs)

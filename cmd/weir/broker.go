@@ -30,6 +30,7 @@ func brokerCommand(p process) *cobra.Command {
 func brokerFlags(c *cobra.Command, p process) {
 	var flags settingFlags
 	flags.add(c)
+	c.Flags().StringSliceVar(&flags.join, "join", nil, "join the cluster of the node at `host:port`, any member's; the same as --set cluster.join=")
 	c.RunE = func(*cobra.Command, []string) error { return runBroker(flags, p) }
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ import (
 type settingFlags struct {
 	file string
 	sets []string
+	join []string
 }
 
 func (f *settingFlags) add(c *cobra.Command) {
@@ -35,7 +37,11 @@ func (f *settingFlags) resolve(environ []string) (*config.Static, []config.Warni
 	if err != nil {
 		return nil, nil, err
 	}
-	sets, err := config.FromSets(f.sets)
+	given := f.sets
+	if len(f.join) > 0 {
+		given = append(given[:len(given):len(given)], "cluster.join="+strings.Join(f.join, ","))
+	}
+	sets, err := config.FromSets(given)
 	if err != nil {
 		return nil, nil, err
 	}

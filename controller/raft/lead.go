@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -15,9 +16,18 @@ import (
 type submission struct {
 	req     kmsg.Request        // nil: records
 	records []controller.Record // of Propose
+	gone    *gone               // of Gone
 	resp    kmsg.Response
+	offset  int64         // what an image shows that shows all of it
 	err     protocol.Code // None: success
 	done    chan struct{}
+}
+
+// gone is a broker whose process is no more.
+type gone struct {
+	broker int32
+	epoch  int64
+	fence  bool
 }
 
 func (s *submission) answer(err protocol.Code) {
@@ -113,6 +123,11 @@ func (n *Node) serve() bool {
 		return true
 	}
 	n.stable.electing.Store(false)
+	n.serving.Store(true)
+	defer n.serving.Store(false)
+	if n.cfg.OnServing != nil {
+		go n.cfg.OnServing()
+	}
 	n.served.Do(func() { close(n.ready) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -152,11 +167,15 @@ func (l *leader) establish() error {
 	} else if err := n.barrier(); err != nil {
 		return err
 	}
+	if err := n.settle(); err != nil {
+		return err
+	}
+	n.others.Store(!l.sole())
 	l.image = n.machine.image.Load()
 	records := controller.MissingFeatures(l.image)
 	switch {
-	case l.image.ClusterID == "" && n.cfg.ClusterID != "":
-		records = controller.BootstrapRecords(n.cfg.ClusterID)
+	case l.image.ClusterID == "" && (n.cfg.ClusterID != "" || n.cfg.NewID != ""):
+		records = controller.BootstrapRecords(cmp.Or(n.cfg.ClusterID, n.cfg.NewID))
 	case !l.sole():
 		records = nil // somebody has to ask for it
 	case len(records) > 0:
@@ -217,8 +236,11 @@ func features(records []controller.Record) map[string]int16 {
 
 // decide answers one submission, at once or when its batch has landed.
 func (l *leader) decide(s *submission) {
+	if s.gone != nil {
+		s.records = l.ctl.Gone(l.input(nil), s.gone.broker, s.gone.epoch, s.gone.fence)
+	}
 	if s.req == nil {
-		l.propose(flight{s: s, records: s.records}, true)
+		l.propose(flight{s: s, records: s.records}, s.gone == nil)
 		return
 	}
 	resp, records := l.ctl.Handle(l.input(s.req))
@@ -246,7 +268,7 @@ func (l *leader) input(req kmsg.Request) controller.Input {
 // indivisible says whether a request's records must be seen together. What brokers cause can be cut: the order is safe at every point.
 func indivisible(key int16) bool {
 	switch key {
-	case 19, 20, 33, 37, 44, 57:
+	case 19, 20, 33, 37, 43, 44, 45, 57:
 		return true
 	}
 	return false
@@ -265,6 +287,7 @@ func registers(records []controller.Record) bool {
 func (l *leader) propose(f flight, atomic bool) {
 	if len(f.records) == 0 && l.inFlight == 0 {
 		if f.s != nil {
+			f.s.offset = l.image.Offset
 			f.s.answer(protocol.None)
 		}
 		return
@@ -371,7 +394,14 @@ func (l *leader) land() {
 		if d.err != nil && failed == nil {
 			failed = d.err
 		}
+		if len(f.futures) > 0 && d.err == nil && len(l.flights) == 0 && l.n.others.Load() {
+			l.n.spread()
+		}
 		if f.s != nil {
+			f.s.offset = d.offset
+			if d.offset == 0 {
+				f.s.offset = l.n.publisher.current.Load().Offset
+			}
 			if d.err == nil && f.s.resp != nil {
 				controller.Complete(f.s.resp, d.offset)
 			}

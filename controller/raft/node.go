@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,13 +24,36 @@ import (
 type Config struct {
 	Dir       string // everything of the metadata is in it; made if it is not there
 	NodeID    int32
-	ClusterID string            // the id of the cluster that an empty Dir founds, and that any other Dir must hold; "": whatever it holds
-	Stream    raft.StreamLayer  // how other nodes are reached; nil: a single voter without a port
-	Settings  controller.Config // what the controller decides by
-	Logger    *slog.Logger      // nil: slog.Default()
-	Now       func() time.Time  // nil: the real clock
-	Rand      controller.Rand   // nil: seeded by the system; used by one goroutine
+	ClusterID string                        // the id of the cluster that an empty Dir founds, and that any other Dir must hold; "": whatever it holds
+	Streams   Streams                       // how other nodes are reached; nil: a single voter without a port
+	NewID     string                        // the id of the cluster that voters found together, if it is this node that gives it one
+	Found     Founding                      // what an empty Dir becomes
+	Voters    []Server                      // of Together: all of them, this node too
+	AddressOf func(id int32) (string, bool) // where a node is now, if that is known better than from the log; nil: it is not
+	OnServing func()                        // called on a goroutine of its own when this node has become the active controller; nil: nobody is told
+	Settings  controller.Config             // what the controller decides by
+	Logger    *slog.Logger                  // nil: slog.Default()
+	Now       func() time.Time              // nil: the real clock
+	Rand      controller.Rand               // nil: seeded by the system; used by one goroutine
 }
+
+// Streams carries Raft's talk. Its Addr is what others dial to reach this node.
+type Streams interface {
+	net.Listener
+	Dial(address string, timeout time.Duration) (net.Conn, error)
+}
+
+// Founding says what a directory without metadata becomes.
+type Founding int
+
+const (
+	// Alone makes the node the only voter of a new cluster.
+	Alone Founding = iota
+	// Together makes a new cluster of Config.Voters. Each of them founds it with the very same list, so it is one.
+	Together
+	// Never waits for the leader of a cluster, which has been told of this node, to send it everything.
+	Never
+)
 
 // Node is this process's part of the metadata quorum: the log, the image, and on the leader the controller. All methods may be called
 // by any goroutine.
@@ -42,6 +66,7 @@ type Node struct {
 	machine   *machine
 	publisher *publisher
 	sole      bool // this node was the only voter when it started
+	bootstrap bool // this start founded the cluster
 
 	notify  chan bool // leadership, from Raft
 	submits chan *submission
@@ -50,6 +75,12 @@ type Node struct {
 	led     chan struct{} // closed when the controller goroutine has ended
 	closed  sync.Once
 	running sync.WaitGroup
+
+	serving   atomic.Bool // this node is the active controller
+	others    atomic.Bool // nodes follow that are not this one
+	spreading atomic.Bool // a barrier is on its way
+	retired   atomic.Bool // it had a vote
+	hastening atomic.Bool // Hasten is at work
 
 	fullNs atomic.Int64 // when it was last said that there is no space
 
@@ -72,10 +103,10 @@ var (
 
 // How long Raft waits. The first figure is reloaded to its millisecond less when the node is the only voter: see elect.
 const (
-	heartbeatTimeout = 1001 * time.Millisecond
-	electionTimeout  = 1001 * time.Millisecond
-	leaderLease      = 500 * time.Millisecond
-	commitTimeout    = 25 * time.Millisecond
+	heartbeatTimeout = 250 * time.Millisecond
+	electionTimeout  = 250 * time.Millisecond
+	leaderLease      = 150 * time.Millisecond
+	commitTimeout    = 20 * time.Millisecond
 	startTimeout     = 30 * time.Second
 	applyTimeout     = 30 * time.Second
 )
@@ -182,11 +213,23 @@ func (n *Node) Subscribe(f Subscriber) { n.publisher.subscribe(f) }
 // REQUEST_TIMED_OUT (ctx ended or the leadership was lost: the outcome is unknown), or UNKNOWN_SERVER_ERROR (the log says why).
 // Nothing of req is used after Submit returned without an error; what aliases a buffer must live until ctx is done otherwise.
 func (n *Node) Submit(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	resp, _, err := n.Decide(ctx, req)
+	return resp, err
+}
+
+// Decide is Submit that also returns the offset which an image must have to show what the response says.
+func (n *Node) Decide(ctx context.Context, req kmsg.Request) (kmsg.Response, int64, error) {
 	s := &submission{req: req, done: make(chan struct{})}
 	if err := n.submit(ctx, s); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return s.resp, nil
+	return s.resp, s.offset, nil
+}
+
+// Gone tells the controller that the process of a registered broker is provably no more: with fence it is fenced at once, without it may be
+// replaced by another process at once. It is nothing where the broker has another epoch by now.
+func (n *Node) Gone(ctx context.Context, broker int32, epoch int64, fence bool) error {
+	return n.submit(ctx, &submission{gone: &gone{broker, epoch, fence}, done: make(chan struct{})})
 }
 
 // Propose writes records that no request asked for as one batch, as Submit does.
@@ -254,7 +297,7 @@ const fullEvery = 10 * time.Second
 // leader again when there is space; until then it can save no term.
 func (n *Node) noSpace(err error) {
 	if n.log.running.Load() {
-		if f := n.raft.GetConfiguration(); f.Error() == nil && len(f.Configuration().Servers) == 1 {
+		if n.voters() == 1 && n.voter() {
 			n.stable.electing.Store(true)
 		}
 	}
@@ -271,7 +314,7 @@ func (n *Node) noSpace(err error) {
 func (n *Node) Close() error {
 	var err error
 	n.closed.Do(func() {
-		if !n.sole && n.raft.State() == raft.Leader {
+		if n.raft.State() == raft.Leader && n.voters() > 1 {
 			// Where nobody can take over, the others will notice.
 			_ = n.raft.LeadershipTransfer().Error()
 		}

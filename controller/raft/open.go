@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -56,7 +58,6 @@ func (n *Node) open() (err error) {
 		if err := n.found(log, stable, snaps); err != nil {
 			return err
 		}
-		n.sole = true
 	} else if err := n.checkState(state, stable, exists); err != nil {
 		return err
 	}
@@ -71,27 +72,77 @@ func (n *Node) open() (err error) {
 
 // newTransport connects the node to the others; a node without a port talks to nobody.
 func (n *Node) newTransport() (raft.Transport, error) {
-	if n.cfg.Stream == nil {
+	if n.cfg.Streams == nil {
 		_, t := raft.NewInmemTransport(placeholder(n.cfg.NodeID))
 		return t, nil
 	}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: n.cfg.Stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(n.cfg.Logger, false),
+		Stream: layer{n.cfg.Streams}, ServerAddressProvider: addresses{n.cfg.AddressOf}, MaxPool: 3, Timeout: streamTimeout,
+		Logger: newRaftLogger(n.cfg.Logger, false),
 	}), nil
 }
 
-// found makes this node the only voter of a new cluster. The cluster's first batch follows when it leads.
-func (n *Node) found(log *logStore, stable *stableStore, snaps raft.SnapshotStore) error {
-	if n.cfg.ClusterID == "" {
-		return ErrNoCluster
+// streamTimeout bounds what Raft sends and the opening of a stream.
+const streamTimeout = 10 * time.Second
+
+// layer is Streams as the library wants it.
+type layer struct{ Streams }
+
+// Dial implements raft.StreamLayer.
+func (l layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return l.Streams.Dial(string(to), timeout)
+}
+
+// addresses knows better than the log where nodes are. It implements raft.ServerAddressProvider.
+type addresses struct {
+	of func(id int32) (string, bool)
+}
+
+// ServerAddr returns an error where the address in the log is the best there is.
+func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if v, err := strconv.ParseInt(string(id), 10, 32); err == nil && a.of != nil {
+		if address, ok := a.of(int32(v)); ok {
+			return raft.ServerAddress(address), nil
+		}
 	}
-	// A crash may have left a term: without an entry in the log nobody was ever told of it.
-	stable.forget()
-	stable.electing.Store(true)
-	n.sole = true
-	return raft.BootstrapCluster(n.raftConfig(), log, stable, snaps, n.transport, raft.Configuration{Servers: []raft.Server{{
-		Suffrage: raft.Voter, ID: serverID(n.cfg.NodeID), Address: placeholder(n.cfg.NodeID),
-	}}})
+	return "", errNotFound
+}
+
+// address is where this node is reached; a node without a port has a name in place of it, until an AddVoter replaces that.
+func (n *Node) address() raft.ServerAddress {
+	if n.cfg.Streams == nil {
+		return placeholder(n.cfg.NodeID)
+	}
+	return raft.ServerAddress(n.cfg.Streams.Addr().String())
+}
+
+// found makes an empty directory what Config.Found says. The cluster's first batch follows when somebody leads.
+func (n *Node) found(log *logStore, stable *stableStore, snaps raft.SnapshotStore) error {
+	var servers []raft.Server
+	switch n.cfg.Found {
+	case Never:
+		// A crash may have left a term or a vote before the first entry came. They bind.
+		return nil
+	case Together:
+		for _, v := range n.cfg.Voters {
+			servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: serverID(v.ID), Address: raft.ServerAddress(v.Address)})
+		}
+	default:
+		if n.cfg.ClusterID == "" {
+			return ErrNoCluster
+		}
+		servers = []raft.Server{{Suffrage: raft.Voter, ID: serverID(n.cfg.NodeID), Address: n.address()}}
+	}
+	n.sole = len(servers) == 1
+	if n.sole {
+		// A crash may have left a term: without an entry in the log nobody was ever told of it.
+		stable.forget()
+		stable.electing.Store(true)
+	} else if t, err := stable.GetUint64([]byte(keyCurrentTerm)); err == nil && t > 0 {
+		return n.refound(log, t, servers)
+	}
+	n.bootstrap = true
+	return raft.BootstrapCluster(n.raftConfig(), log, stable, snaps, n.transport, raft.Configuration{Servers: servers})
 }
 
 // state is what a directory holds, as far as it matters before Raft starts.
@@ -189,17 +240,19 @@ func (n *Node) checkState(s *state, stable *stableStore, exists bool) error {
 			return fmt.Errorf("%w: feature %s is finalized at level %d, and this program serves %d to %d", ErrTooNew, name, level, f.Min, f.Max)
 		}
 	}
-	me, voters := false, 0
+	me, vote, voters := false, false, 0
 	for _, server := range s.servers {
+		mine := server.ID == serverID(n.cfg.NodeID)
+		me = me || mine
 		if server.Suffrage == raft.Voter {
 			voters++
+			vote = vote || mine
 		}
-		me = me || server.ID == serverID(n.cfg.NodeID)
 	}
-	if voters == 1 && !me {
+	if voters == 1 && !me && n.cfg.Found == Alone {
 		return fmt.Errorf("%w: it is of node %s, not %d", ErrForeign, s.servers[0].ID, n.cfg.NodeID)
 	}
-	n.sole = voters == 1 && me
+	n.sole = voters == 1 && vote
 	if exists {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -95,6 +96,16 @@ func (p *publisher) wait(offset int64) bool {
 		p.wake.Wait()
 	}
 	return p.published >= offset
+}
+
+// waitFor is wait that ends with ctx, if that wakes it. An offset of a cluster without an id is not enough.
+func (p *publisher) waitFor(ctx context.Context, offset int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for (p.published < offset || p.current.Load().ClusterID == "") && !p.closed && ctx.Err() == nil {
+		p.wake.Wait()
+	}
+	return p.published >= offset && !p.closed && ctx.Err() == nil
 }
 
 func (p *publisher) close() {

@@ -59,14 +59,18 @@ var mayImport = map[string]rule{
 		[]string{"protocol", "protocol/record", "broker/partition", "config"},
 		"sessions and long polls know neither connection nor log",
 	},
+	"broker/peer": {
+		[]string{"protocol"},
+		"a connection to another broker carries requests: what they mean, and where that broker is, is the wiring's to know",
+	},
 	"broker/api": {
 		[]string{"protocol", "protocol/record", "config", "controller", "broker/partition", "broker/fetch", "coordinator", "coordinator/group", "coordinator/txn"},
 		"a handler takes types from pure packages; whatever owns a lock, a socket or a file comes as an interface of broker/api",
 	},
 	"broker": {
 		[]string{
-			"broker/api", "broker/replica", "broker/fetch", "broker/partition", "coordinator", "coordinator/group", "coordinator/txn",
-			"controller", "controller/raft", "membership", "security", "config", "protocol", "protocol/record", "wal", "wal/vfs", "internal/buffer",
+			"broker/api", "broker/replica", "broker/fetch", "broker/partition", "broker/peer", "coordinator", "coordinator/group", "coordinator/txn",
+			"controller", "controller/raft", "membership", "membership/stream", "security", "config", "protocol", "protocol/record", "wal", "wal/vfs", "internal/buffer",
 		},
 		"the wiring knows all of them; the proxy is another program",
 	},
@@ -85,6 +89,7 @@ var mayImport = map[string]rule{
 	"coordinator/group/assignor": {nil, "who reads what is a function of members, topics and the last assignment alone"},
 	"coordinator/txn":            {[]string{"coordinator", "protocol", "config"}, "transaction rules run in virtual time: no log, no socket, no metadata but by argument"},
 	"membership":                 {nil, "Serf reports facts in its own words; what they mean is decided by the controller"},
+	"membership/stream":          {nil, "streams between nodes know who is there, and nothing of what is said"},
 	"security":                   {[]string{"protocol"}, "mechanisms and ACLs are shared with the proxy: no broker, no settings, no sockets"},
 	"proxy":                      {[]string{"protocol", "security", "config"}, "the proxy stands before any Kafka cluster: it has no storage and needs no broker"},
 
@@ -99,7 +104,7 @@ var mayImport = map[string]rule{
 // docs/decisions/0001-libraries.md.
 var mayUse = map[string]rule{
 	"github.com/twmb/franz-go/pkg/kmsg": {
-		[]string{"protocol", "broker/api", "broker", "broker/fetch", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy"},
+		[]string{"protocol", "broker/api", "broker", "broker/fetch", "broker/peer", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy", "internal/sim"},
 		"messages of the wire end at the handlers; logs and partitions know batches",
 	},
 	"github.com/tidwall/wal": {
@@ -109,6 +114,14 @@ var mayUse = map[string]rule{
 	"github.com/hashicorp/raft": {
 		[]string{"controller/raft"},
 		"consensus is behind one package",
+	},
+	"github.com/hashicorp/serf": {
+		[]string{"membership"},
+		"who is alive is found in one package, and reported as facts",
+	},
+	"github.com/hashicorp/memberlist": {
+		[]string{"membership"},
+		"Serf stands on it, and its streams and packets are ours",
 	},
 	"github.com/hashicorp/go-hclog": {
 		[]string{"controller/raft", "membership"},

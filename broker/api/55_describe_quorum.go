@@ -1,0 +1,47 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/protocol"
+)
+
+// DescribeQuorum (55), v0-2. Answered by the controller; every broker forwards.
+//
+// Versions: 1 when each replica was heard (KIP-836) · 2 directories, addresses and messages (KIP-853).
+// Needs: DESCRIBE on Cluster.
+// Differs from Kafka:
+//   - the log end offset of a replica is what it says when it is asked, not what it fetched last; -1 where it does not answer.
+//   - every node follows the log, so each one that has no vote is an observer.
+
+func describeQuorum(s *Server, c *Call, q *kmsg.DescribeQuorumRequest) (Response, error) {
+	resp := q.ResponseKind().(*kmsg.DescribeQuorumResponse)
+	if !s.mayCluster(c.Session, Describe) {
+		resp.ErrorCode, resp.ErrorMessage = int16(protocol.ClusterAuthorizationFailed), text(protocol.ClusterAuthorizationFailed.Message())
+		return resp, nil
+	}
+	if len(q.Topics) != 1 || q.Topics[0].Topic != metadataTopic || len(q.Topics[0].Partitions) != 1 || q.Topics[0].Partitions[0].Partition != 0 {
+		for _, t := range q.Topics {
+			rt := kmsg.NewDescribeQuorumResponseTopic()
+			rt.Topic = t.Topic
+			for _, p := range t.Partitions {
+				rp := kmsg.NewDescribeQuorumResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, int16(protocol.UnknownTopicOrPartition)
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return resp, nil
+	}
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	req.Version, req.Topics = q.Version, []kmsg.DescribeQuorumRequestTopic{{Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
+	return later(s.Log, func() Response {
+		got, err := submit[*kmsg.DescribeQuorumResponse](s, s.forwardTimeout(), req)
+		if err != nil {
+			code := s.codeOf(err)
+			resp.ErrorCode, resp.ErrorMessage = int16(code), text(code.Message())
+			return resp
+		}
+		return got
+	}), nil
+}

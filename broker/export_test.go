@@ -1,0 +1,9 @@
+package broker
+
+// Kill closes one broker without a word to the others, as far as a process can do that to a part of itself.
+func (c *Cluster) Kill(id int32) error {
+	if b := c.Broker(id); b != nil {
+		b.abrupt.Store(true)
+	}
+	return c.Stop(id)
+}
