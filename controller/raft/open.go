@@ -101,7 +101,7 @@ type layer struct {
 func (l layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	for {
 		nc, err := l.once(string(to), min(timeout, openTimeout))
-		if err == nil || !l.n.log.running.Load() || l.n.raft.State() != raft.Leader || len(l.n.whereAbouts(string(to))) == 0 {
+		if err == nil || !l.n.log.running.Load() || l.n.raft.State() != raft.Leader || len(l.places(string(to))) == 0 {
 			return nc, err
 		}
 		select {
@@ -117,7 +117,7 @@ func (l layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, err
 func (l layer) once(to string, timeout time.Duration) (nc net.Conn, err error) {
 	places := []place{{-1, to}}
 	if l.n.log.running.Load() {
-		if all := l.n.whereAbouts(to); len(all) > 0 {
+		if all := l.places(to); len(all) > 0 {
 			places = all
 		}
 	}
@@ -135,8 +135,9 @@ type place struct {
 	address string
 }
 
-// whereAbouts are the places of the node that is said to be at an address, that first; none where no other node is.
-func (n *Node) whereAbouts(address string) []place {
+// places are where the node is said to be that is said to be at an address, that first; none where no other node is.
+func (l layer) places(address string) []place {
+	n := l.n
 	for _, s := range n.Servers() {
 		if s.ID == n.cfg.NodeID {
 			continue
