@@ -29,16 +29,6 @@ func (g *gossip) address(node int32) (string, bool) {
 	return g.m.Address(node)
 }
 
-// all are the members; nil where there is no gossip.
-func (g *gossip) all() []membership.Member {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	if g.m == nil {
-		return nil
-	}
-	return g.m.Members()
-}
-
 func (g *gossip) close() {
 	g.mu.Lock()
 	g.closed = true

@@ -174,7 +174,10 @@ func (b *peers) confirmGone(id int32, incarnation protocol.UUID, address string)
 
 // processGone takes note that a process is no more. The active controller fences its broker.
 func (b *peers) processGone(id int32, incarnation protocol.UUID) {
-	b.peers.set(id, incarnation, true)
+	if id == b.nodeID || b.isGone(id, incarnation) { // this one's predecessor, or said already
+		return
+	}
+	b.set(id, incarnation, true)
 	b.log.Info("the process of a node is gone", "node", id)
 	if b.node.Serving() {
 		b.fenceGone()

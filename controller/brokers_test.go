@@ -82,7 +82,20 @@ func TestRegistrationAgain(t *testing.T) {
 	if b := w.mustRegister(1, 1); b.Epoch != old.Epoch || b.Fenced {
 		t.Errorf("the same incarnation: %+v", b)
 	}
-	// A new incarnation on the same address: the old one cannot live. Its leadership goes before it is registered.
+	// A new incarnation has to wait until the session of the old one has run out, also on the same address, which another host may have said too.
+	if r := w.handle(registration(1, 2)).(*kmsg.BrokerRegistrationResponse); protocol.Code(r.ErrorCode) != protocol.DuplicateBrokerRegistration {
+		t.Errorf("%v", protocol.Code(r.ErrorCode))
+	}
+	// Where the process of the old one is known to be gone, it need not. The old one's leadership goes before it is registered.
+	if records := w.c.Gone(w.input(nil), 1, old.Epoch-1, false); records != nil {
+		t.Errorf("of another epoch: %v", records)
+	}
+	if r := w.handle(registration(1, 2)).(*kmsg.BrokerRegistrationResponse); protocol.Code(r.ErrorCode) != protocol.DuplicateBrokerRegistration {
+		t.Errorf("%v", protocol.Code(r.ErrorCode))
+	}
+	if records := w.c.Gone(w.input(nil), 1, old.Epoch, false); records != nil {
+		t.Errorf("%v", records)
+	}
 	b := w.mustRegister(1, 2)
 	if b.Epoch <= old.Epoch || !b.Fenced {
 		t.Errorf("%+v", b)
@@ -100,6 +113,27 @@ func TestRegistrationAgain(t *testing.T) {
 	w.now += 9001
 	if r := w.handle(q).(*kmsg.BrokerRegistrationResponse); r.ErrorCode != 0 {
 		t.Errorf("%v", protocol.Code(r.ErrorCode))
+	}
+}
+
+// A broker whose process is gone is fenced when that is said; one that is heard again is not gone.
+func TestGone(t *testing.T) {
+	w := three(t)
+	epoch := w.m.Broker(1).Epoch
+	w.c.Gone(w.input(nil), 1, epoch, false)
+	w.beat(1, nil)
+	if records := w.c.Tick(w.input(nil)); records != nil {
+		t.Errorf("a broker that is heard is fenced: %v", records)
+	}
+	w.commit(w.c.Gone(w.input(nil), 1, epoch, true))
+	if p := w.m.Topic("t").Partitions[1]; !w.m.Broker(1).Fenced || p.Leader != 2 {
+		t.Errorf("%+v, %+v", w.m.Broker(1), p)
+	}
+	if records := w.c.Gone(w.input(nil), 1, epoch, true); records != nil {
+		t.Errorf("a fenced one: %v", records)
+	}
+	if records := w.c.Gone(w.input(nil), 9, 1, true); records != nil {
+		t.Errorf("an unknown one: %v", records)
 	}
 }
 

@@ -98,12 +98,10 @@ func (c *Controller) checkRegistration(in Input, q *kmsg.BrokerRegistrationReque
 }
 
 // replaces says whether the old incarnation of a broker is provably gone although its session has not run out, so that a killed broker
-// need not wait that out, as it must in Kafka: this node held its data directory before, or the new one listens where it did.
+// need not wait that out, as it must in Kafka: this node held its data directory before, or the new one knows what the old one was told. What
+// others have proved comes by Gone.
 func (c *Controller) replaces(q *kmsg.BrokerRegistrationRequest, old *Broker) bool {
-	if q.BrokerID == c.cfg.NodeID || q.PreviousBrokerEpoch == old.Epoch {
-		return true
-	}
-	return len(old.Endpoints) > 0 && slices.Equal(endpoints(q), old.Endpoints)
+	return q.BrokerID == c.cfg.NodeID || q.PreviousBrokerEpoch == old.Epoch
 }
 
 // featuresFit says whether every finalized feature is within what the broker serves.

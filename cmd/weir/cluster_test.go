@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/broker"
 )
 
 // node is one process of a cluster.
@@ -291,7 +294,7 @@ func TestControllerKilled(t *testing.T) {
 	}
 }
 
-// awaitVoters waits until so many nodes vote.
+// awaitVoters waits until so many nodes vote, and all of them know it.
 func awaitVoters(t testing.TB, n *node, want int) {
 	t.Helper()
 	until(t, fmt.Sprintf("%d voters", want), func() bool {
@@ -299,7 +302,16 @@ func awaitVoters(t testing.TB, n *node, want int) {
 		q.SetVersion(2)
 		q.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
 		r, err := ask[*kmsg.DescribeQuorumResponse](n, q)
-		return err == nil && r.ErrorCode == 0 && len(r.Topics) == 1 && len(r.Topics[0].Partitions[0].CurrentVoters) == want
+		if err != nil || r.ErrorCode != 0 || len(r.Topics) != 1 {
+			return false
+		}
+		p := &r.Topics[0].Partitions[0]
+		for _, v := range p.CurrentVoters { // who does not know yet that another one votes would not vote for it
+			if v.LogEndOffset < p.HighWatermark {
+				return false
+			}
+		}
+		return len(p.CurrentVoters) == want
 	})
 }
 
@@ -384,4 +396,63 @@ func TestBootstrapServers(t *testing.T) {
 		n.awaitBrokers(3)
 	}
 	awaitVoters(t, nodes[0], 3)
+}
+
+func TestClusterStatus(t *testing.T) {
+	nodes := joined(t)
+	awaitVoters(t, nodes[0], 3)
+	if err := nodes[0].create("t", 3); err != nil {
+		t.Fatal(err)
+	}
+	nodes[2].signal(syscall.SIGKILL)
+	nodes[1].awaitBrokers(2)
+	code, out, errs := output(nil, "cluster", "status", "--bootstrap-server", nodes[1].addr)
+	for _, want := range []string{
+		`^cluster \S{22}: controller 1, term \d+, \d+ entries, 3 partitions, 3 under-replicated\n`, `\nNODE +ADDRESS +RACK +BROKER +QUORUM +LAG +LEADS\n`,
+		`\n1 +` + nodes[0].addr + ` +- +alive +leader +0 +\d\n`, `\n2 +\S+ +- +alive +voter +\d+ +\d\n`, `\n3 +\S+ +- +fenced +voter +\? +0\n`,
+		`\nt +0 +[12] +[123],[123],[123] +[12],[12]\n`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
+	}
+	if code != 0 || errs != "" {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	code, out, _ = output(nil, "cluster", "status", "--json", "--bootstrap-server", nodes[1].addr)
+	var s broker.ClusterStatus
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || s.Leader != 1 || len(s.Members) != 3 || len(s.Troubled) != 3 {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+	if code, _, errs := output(nil, "cluster", "status", "--bootstrap-server", "127.0.0.1:1"); code != 1 || strings.Count(errs, "\n") != 1 {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+// A process that stands still is found by Serf and fenced; when it goes on it is let back.
+func TestStandstill(t *testing.T) {
+	nodes := joined(t)
+	if err := nodes[2].cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("a process that was stopped is fenced after %v", nodes[0].awaitBrokers(2))
+	if err := nodes[2].cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("it is back after %v", nodes[0].awaitBrokers(3))
+}
+
+// A broker that was killed and starts again at once need not wait until its session has run out.
+func TestQuickRestart(t *testing.T) {
+	nodes := joined(t)
+	awaitVoters(t, nodes[0], 3)
+	for _, i := range []int{2, 1, 0} {
+		began := time.Now()
+		nodes[i].signal(syscall.SIGKILL)
+		nodes[i].again()
+		t.Logf("node %s serves again after %v", nodes[i].id, time.Since(began))
+		for _, n := range nodes {
+			n.awaitBrokers(3)
+		}
+	}
 }

@@ -37,10 +37,11 @@ type Config struct {
 	Rand      controller.Rand               // nil: seeded by the system; used by one goroutine
 }
 
-// Streams carries Raft's talk. Its Addr is what others dial to reach this node.
+// Streams carries Raft's talk. Its Addr is what others dial to reach this node. DialNode fails where another node answers than the one that is
+// meant; -1 means any.
 type Streams interface {
 	net.Listener
-	Dial(address string, timeout time.Duration) (net.Conn, error)
+	DialNode(node int32, address string, timeout time.Duration) (net.Conn, error)
 }
 
 // Founding says what a directory without metadata becomes.

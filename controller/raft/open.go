@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -77,20 +78,82 @@ func (n *Node) newTransport() (raft.Transport, error) {
 		return t, nil
 	}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: layer{n.cfg.Streams}, ServerAddressProvider: addresses{n.cfg.AddressOf}, MaxPool: 3, Timeout: streamTimeout,
+		Stream: layer{n.cfg.Streams, n}, ServerAddressProvider: addresses{n.cfg.AddressOf}, MaxPool: 3, Timeout: streamTimeout,
 		Logger: newRaftLogger(n.cfg.Logger, false),
 	}), nil
 }
 
-// streamTimeout bounds what Raft sends and the opening of a stream.
-const streamTimeout = 10 * time.Second
+// Times of streams: for what Raft sends, for opening one, and between two attempts of a leader to open one.
+const (
+	streamTimeout = 10 * time.Second
+	openTimeout   = time.Second
+	openPause     = 25 * time.Millisecond
+)
 
 // layer is Streams as the library wants it.
-type layer struct{ Streams }
+type layer struct {
+	Streams
+	n *Node
+}
 
-// Dial implements raft.StreamLayer.
+// Dial implements raft.StreamLayer. While this node leads it goes on until somebody answers: of an error the library makes a pause that grows to
+// ten seconds, and a node that comes back would wait that long for what it missed.
 func (l layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return l.Streams.Dial(string(to), timeout)
+	for {
+		nc, err := l.once(string(to), min(timeout, openTimeout))
+		if err == nil || !l.n.log.running.Load() || l.n.raft.State() != raft.Leader || len(l.places(string(to))) == 0 {
+			return nc, err
+		}
+		select {
+		case <-time.After(openPause):
+		case <-l.n.closing:
+			return nil, err
+		}
+	}
+}
+
+// once tries the address, and where else the node is said to be that is said to be there: what is known of one that has just moved differs. No
+// other node may answer: what it acknowledges would count for the one that is meant.
+func (l layer) once(to string, timeout time.Duration) (nc net.Conn, err error) {
+	places := []place{{-1, to}}
+	if l.n.log.running.Load() {
+		if all := l.places(to); len(all) > 0 {
+			places = all
+		}
+	}
+	for _, p := range places {
+		if nc, err = l.DialNode(p.node, p.address, timeout); err == nil {
+			return nc, nil
+		}
+	}
+	return nil, err
+}
+
+// place is where a node is said to be.
+type place struct {
+	node    int32
+	address string
+}
+
+// places are where the node is said to be that is said to be at an address, that first; none where no other node is.
+func (l layer) places(address string) []place {
+	n := l.n
+	for _, s := range n.Servers() {
+		if s.ID == n.cfg.NodeID {
+			continue
+		}
+		places := []place{{s.ID, s.Address}}
+		if n.cfg.AddressOf != nil {
+			if now, ok := n.cfg.AddressOf(s.ID); ok && now != s.Address {
+				places = append(places, place{s.ID, now})
+			}
+		}
+		if i := slices.IndexFunc(places, func(p place) bool { return p.address == address }); i >= 0 {
+			places[0], places[i] = places[i], places[0]
+			return places
+		}
+	}
+	return nil
 }
 
 // addresses knows better than the log where nodes are. It implements raft.ServerAddressProvider.

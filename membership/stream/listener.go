@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -92,9 +93,18 @@ func (l *Listener) Addr() net.Addr { return address(l.hub.Address()) }
 
 // Dial opens a stream of the kind.
 func (l *Listener) Dial(to string, timeout time.Duration) (net.Conn, error) {
+	return l.DialNode(-1, to, timeout)
+}
+
+// DialNode is Dial that wants a certain node to answer; -1: any.
+func (l *Listener) DialNode(node int32, to string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	nc, _, err := l.hub.Open(ctx, l.kind, to)
+	nc, who, err := l.hub.Open(ctx, l.kind, to)
+	if err == nil && node >= 0 && who.Node != node {
+		nc.Close()
+		return nil, fmt.Errorf("node %d is at %s, not node %d", who.Node, to, node)
+	}
 	return nc, err
 }
 
