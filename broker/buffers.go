@@ -43,7 +43,8 @@ type memory struct {
 const (
 	wakeBytes     = 1 << 10 // what a connection that has just woken up gets
 	freeBytes     = 16 << 10
-	slowBytes     = 4 << 10 // what a frame gets whose bytes are slow to come, without a promise
+	slowBytes     = 4 << 10   // what a frame gets whose bytes are slow to come, without a promise
+	wakeForBytes  = 256 << 10 // of a large frame, what is waited for in one go
 	aheadBytes    = 32 << 20
 	newcomerBytes = 4 << 20 // of aheadBytes: what clients get that have not yet sent a frame of such a size
 	decodedBytes  = 4 * protocol.MaxDecoded

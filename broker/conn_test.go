@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -173,6 +174,39 @@ func TestFramesOfAllSizes(t *testing.T) {
 	defer s.mem.mu.Unlock()
 	if s.mem.total != 64<<20 || s.mem.ahead != aheadBytes {
 		t.Fatalf("memory was not given back: total %d, ahead %d", s.mem.total, s.mem.ahead)
+	}
+}
+
+// TestSmallAfterLarge sends a large frame of which little comes at first, so that the connection waits for a good part of the rest, and
+// then a small one.
+func TestSmallAfterLarge(t *testing.T) {
+	s := serveRows(t, map[int16]api.Handler{36: swallow})
+	nc := s.dial(t)
+	nc.SetDeadline(time.Now().Add(time.Minute))
+	var in *frames
+	for i, n := range []int{1 << 20, 10, 1 << 20, 100_000, 10} {
+		b, here := authenticate(n, 10, int32(i)), int64(0)
+		if n > 10 {
+			here = int64(n / 3)
+			before := int64(0)
+			if in != nil {
+				before = in.flow.passed.Load()
+			}
+			nc.Write(b[:here])
+			b = b[here:]
+			for in == nil || in.flow.passed.Load()-before < here-freeBytes {
+				s.mu.Lock()
+				for c := range s.conns {
+					in = &c.in
+				}
+				s.mu.Unlock()
+				runtime.Gosched()
+			}
+		}
+		nc.Write(b)
+		if id, _ := readFrame(t, nc); id != int32(i) {
+			t.Fatalf("answer %d to request %d", id, i)
+		}
 	}
 }
 

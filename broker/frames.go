@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -29,8 +30,13 @@ type frames struct {
 
 	flow flow
 
-	try func(fd uintptr) bool // tryFirst
-	err error                 // what it met
+	try     func(fd uintptr) bool // tryFirst
+	tryMore func(fd uintptr) bool // tryRest
+	untry   func(fd uintptr)      // any
+	into    []byte                // of tryRest
+	n       int                   // what it read
+	err     error                 // what either met
+	least   int                   // fewer bytes do not wake who waits for more; 0: any do
 }
 
 // next returns the next frame, without its length. It is valid until release. The error is io.EOF between frames, wraps
@@ -51,6 +57,11 @@ func (f *frames) next() ([]byte, error) {
 	}
 	f.used = f.r + 4 + size
 	f.hint = 4 + size
+	if f.least > 0 {
+		if err := errors.Join(f.raw.Control(f.untry), f.err); err != nil {
+			return nil, err
+		}
+	}
 	return f.buf.B[f.r+4 : f.used : f.used], nil
 }
 
@@ -176,10 +187,64 @@ func (f *frames) fill(n int) error {
 // read waits for bytes of the current frame.
 func (f *frames) read(b []byte) (int, error) {
 	f.flow.holding.Store(f.taken > 0)
-	n, err := f.from.Read(b)
+	n, err := f.more(b)
 	f.flow.holding.Store(false)
 	f.flow.passed.Add(int64(n))
 	return n, err
+}
+
+// more reads into b, of the current frame. Bytes of a large frame come in many small pieces, and each would wake this goroutine, which
+// costs more than to take it: so the kernel is told to wait for a good part of what is missing.
+func (f *frames) more(b []byte) (int, error) {
+	if f.raw == nil || len(b) < 2*freeBytes && f.least == 0 {
+		return f.from.Read(b)
+	}
+	if f.tryMore == nil {
+		f.tryMore, f.untry = f.tryRest, f.any
+	}
+	f.into, f.n, f.err = b, 0, nil
+	err := f.raw.Read(f.tryMore)
+	f.into = nil
+	if err == nil {
+		err = f.err
+	}
+	if err == nil && f.n == 0 {
+		err = io.EOF
+	}
+	return f.n, err
+}
+
+// tryRest reads into f.into if something is there.
+func (f *frames) tryRest(fd uintptr) bool {
+	f.err = syscall.EINTR
+	for f.err == syscall.EINTR {
+		f.n, f.err = syscall.Read(int(fd), f.into)
+	}
+	f.n = max(f.n, 0)
+	if f.err != syscall.EAGAIN {
+		return true
+	}
+	if least := min(len(f.into), wakeForBytes); least != f.least {
+		if f.err = waitForMore(fd, least); f.err != nil {
+			return true
+		}
+		f.least = least
+	}
+	return false
+}
+
+// unread is how many bytes the kernel keeps back, or more have come since. Any goroutine may ask.
+func (f *frames) unread() (n int) {
+	if f.raw != nil {
+		f.raw.Control(func(fd uintptr) { n = readable(fd) })
+	}
+	return n
+}
+
+// any ends what tryRest began: the next frame may be small.
+func (f *frames) any(fd uintptr) {
+	f.err = waitForMore(fd, 1)
+	f.least = 0
 }
 
 // first waits for the first bytes of a frame and takes a buffer when they are there.

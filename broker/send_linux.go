@@ -14,6 +14,20 @@ import (
 // rawSends says whether this system has the calls of this file.
 const rawSends = true
 
+// waitForMore has whoever waits for a socket to be readable wait for n bytes, or for the end. What is there already counts.
+func waitForMore(fd uintptr, n int) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, n)
+}
+
+// readable is how many bytes a read of a socket would find.
+func readable(fd uintptr) int {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // sendVec writes all of bufs with one system call where the socket takes it. more says that further bytes of the same response
 // follow at once, so that the kernel does not send a small segment for them.
 func sendVec(raw syscall.RawConn, bufs [][]byte, more bool, f *flow) error {

@@ -25,8 +25,9 @@ type flow struct {
 }
 
 // stuck says whether the client has not gone on for stallTime. first is said of a look after a time when nobody waited.
-func (f *flow) stuck(now time.Time, first bool) bool {
-	passed := f.passed.Load()
+// unread is what has come and was not looked at.
+func (f *flow) stuck(now time.Time, first bool, unread int) bool {
+	passed := f.passed.Load() + int64(unread)
 	if first || !f.holding.Load() || f.seenAt.IsZero() || passed-f.seen >= stallBytes {
 		f.seen, f.seenAt = passed, now
 		return false
@@ -60,7 +61,7 @@ func (s *server) watchStalls() {
 			return
 		}
 		for c := range s.conns {
-			in, out := c.in.flow.stuck(s.now(), first), c.out.flow.stuck(s.now(), first)
+			in, out := c.in.flow.stuck(s.now(), first, c.in.unread()), c.out.flow.stuck(s.now(), first, 0)
 			what := "it does not go on with a frame"
 			switch {
 			case frames && in:

@@ -1,5 +1,7 @@
 package record
 
+import "encoding/binary"
+
 // skimmed is what validation wants of a record.
 type skimmed struct {
 	timestampDelta int64
@@ -9,7 +11,7 @@ type skimmed struct {
 }
 
 // skim parses the first record of b as rawRecord.read does, to the same verdict, and returns where the next one begins, or -1 for
-// one that is not well formed. It is the inner loop of validation: positions instead of slices, and varints of one byte, which most
+// one that is not well formed. It and plain are the inner loop of validation: positions instead of slices, and varints of one byte, which most
 // are, without a call. A position of -1 is bad and stays so.
 func (s *skimmed) skim(b []byte) int {
 	size, i := zig32(b, 0)
@@ -46,6 +48,62 @@ func (s *skimmed) skim(b []byte) int {
 		return end
 	}
 	return headers(b, i)
+}
+
+// plain is skim for what most records are: no key, no headers, and nothing but the value behind the word that follows the size. It is 0
+// for all others, good or bad. A value that ends where the record's last byte is lies in the record, and so does what is before it.
+func (s *skimmed) plain(b []byte) int {
+	if len(b) < 16 {
+		return 0
+	}
+	size, start := uint(b[0]), 1
+	if size >= 0x80 {
+		if b[1] >= 0x80 {
+			return 0
+		}
+		size, start = size&0x7f|uint(b[1])<<7, 2
+	}
+	w := binary.LittleEndian.Uint64(b[start:]) >> 8 // behind the attributes
+	i := start + 1
+	timestamp := w & 0x7f
+	if w&0x80 != 0 {
+		if w&0x8000 != 0 {
+			return 0
+		}
+		timestamp |= w >> 1 & 0x3f80
+		w, i = w>>8, i+1
+	}
+	w, i = w>>8, i+1
+	offset := w & 0x7f
+	if w&0x80 != 0 {
+		offset |= w >> 1 & 0x3f80
+		if w&0x8000 != 0 {
+			if w&0x800000 != 0 {
+				return 0
+			}
+			offset |= w >> 2 & 0x1fc000
+			w, i = w>>8, i+1
+		}
+		w, i = w>>8, i+1
+	}
+	w, i = w>>8, i+1
+	value := w >> 8 & 0x7f
+	if w&0x8000 != 0 {
+		if w&0x800000 != 0 {
+			return 0
+		}
+		value |= w >> 9 & 0x3f80
+		i++
+	}
+	i += 2
+	end := start + int(size>>1)
+	if w&0xff != 1 || (size|uint(value))&1 != 0 || i-start > 8 || end > len(b) || i+int(value>>1) != end-1 || b[end-1] != 0 {
+		return 0
+	}
+	s.body, s.keyed = int32(size>>1), false
+	s.timestampDelta = int64(timestamp>>1) ^ -int64(timestamp&1)
+	s.offsetDelta = int32(offset>>1) ^ -int32(offset&1)
+	return end
 }
 
 // headers checks the headers, whose count is at i, up to the end of b.

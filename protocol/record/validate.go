@@ -279,11 +279,16 @@ func checkHeader(b Batch, o *Options) *Error {
 	return nil
 }
 
+// lookAhead is how far ahead of a record bytes are called into the processor's cache. Where a record begins is known only when the one
+// before it is read, so the processor cannot find out itself.
+const lookAhead = 2 << 10
+
 // scan is one walk over the records of a batch.
 type scan struct {
 	b        Batch
 	min, max int64 // of the timestamps so far, and of -1
 	renumber bool  // an offset delta is not the record's index
+	ahead    byte  // of no use: what is behind it would not be read
 	refused  int   // records with an error
 	badTime  bool  // one of them has a bad timestamp
 	errs     []RecordError
@@ -298,8 +303,17 @@ func (s *scan) run(o *Options, data []byte) *Error {
 		limit = o.MaxRecordBytes
 	}
 	var r skimmed
+	records, keyed, renumber := data, true, false
+	ahead := byte(0)
+	low, high := int64(math.MaxInt64), int64(math.MinInt64)
 	for i := int32(0); i < count; i++ {
-		next := r.skim(data)
+		if len(data) > lookAhead {
+			ahead |= data[lookAhead]
+		}
+		next := r.plain(data)
+		if next == 0 {
+			next = r.skim(data)
+		}
 		if next < 0 {
 			if b.Codec() == Uncompressed && endless(data) {
 				return refuse(protocol.UnknownServerError, "record %d of %d has a size without an end", i, count)
@@ -310,23 +324,46 @@ func (s *scan) run(o *Options, data []byte) *Error {
 			return refuse(protocol.InvalidRecord, "record %d is larger than %d bytes", i, limit)
 		}
 		data = data[next:]
-		if r.offsetDelta != i {
-			s.renumber = true
-		}
+		renumber = renumber || r.offsetDelta != i
+		keyed = keyed && r.keyed
 		ts := first + r.timestampDelta
-		if appended {
-			ts = b.MaxTimestamp()
-		}
-		s.check(o, i, ts, r.keyed, appended)
-		s.min, s.max = min(s.min, ts), max(s.max, ts)
+		low, high = min(low, ts), max(high, ts)
 	}
 	if len(data) > 0 {
 		return refuse(protocol.InvalidRecord, "%d bytes behind the last of %d records", len(data), count)
+	}
+	s.ahead = ahead
+	if appended {
+		low, high = b.MaxTimestamp(), b.MaxTimestamp()
+	}
+	s.renumber, s.min, s.max = renumber, min(s.min, low), max(s.max, high)
+	if appended || o.Compacted && !keyed || !o.LogAppendTime && !o.inTime(low, high) {
+		s.checkAll(o, records)
 	}
 	if s.refused > 0 {
 		return s.rejection()
 	}
 	return nil
+}
+
+// inTime says that all timestamps from low to high are let through. Where it cannot be told from these two it is false.
+func (o *Options) inTime(low, high int64) bool {
+	const far = 1 << 62 // differences of what is nearer do not wrap
+	return low > -far && high < far && o.NowMs > -far && o.NowMs < far && o.NowMs-low <= o.BeforeMaxMs && high-o.NowMs <= o.AfterMaxMs
+}
+
+// checkAll applies the topic's rules to each of the well formed records, some of which may break them.
+func (s *scan) checkAll(o *Options, records []byte) {
+	var r skimmed
+	first, appended := s.b.FirstTimestamp(), s.b.LogAppendTime()
+	for i := range s.b.Count() {
+		records = records[r.skim(records):]
+		ts := first + r.timestampDelta
+		if appended {
+			ts = s.b.MaxTimestamp()
+		}
+		s.check(o, i, ts, r.keyed, appended)
+	}
 }
 
 // endless says whether b begins with a varint of more than five bytes. As the size of a plain record that is an exception without a

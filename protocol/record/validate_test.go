@@ -225,7 +225,7 @@ func TestConvertHook(t *testing.T) {
 // TestSkim compares the inner loop with the full parser on records that were changed at random.
 func TestSkim(t *testing.T) {
 	g := rand.New(rand.NewPCG(7, 7))
-	good := 0
+	good, plain := 0, 0
 	for range 200_000 {
 		var b Builder
 		var headers []Header
@@ -233,8 +233,16 @@ func TestSkim(t *testing.T) {
 			headers = append(headers, Header{Key: strings.Repeat("h", g.IntN(3)), Value: make([]byte, g.IntN(4))})
 		}
 		b.Add(0, nil, nil)
-		b.Add(int64(g.Uint64()>>g.IntN(64)), make([]byte, g.IntN(200)), make([]byte, g.IntN(200)), headers...)
-		raw := b.body[7:]
+		for range g.IntN(2) * g.IntN(2) * 100 {
+			b.Add(0, nil, nil)
+		}
+		at := len(b.body)
+		key, bits := make([]byte, g.IntN(200)), g.IntN(64)
+		if g.IntN(2) == 0 {
+			key, headers, bits = nil, nil, 48+bits/4
+		}
+		b.Add(int64(g.Uint64()>>bits), key, make([]byte, g.IntN(200)), headers...)
+		raw := b.body[at:]
 		for range g.IntN(3) {
 			raw[g.IntN(len(raw))] = byte(g.Uint32())
 		}
@@ -242,7 +250,12 @@ func TestSkim(t *testing.T) {
 		var r rawRecord
 		var s skimmed
 		rest := r.read(raw)
-		next := s.skim(raw)
+		next := s.plain(raw)
+		if next > 0 {
+			plain++
+		} else {
+			next = s.skim(raw)
+		}
 		if (rest == nil) != (next < 0) {
 			t.Fatalf("%x: read %v, skim %d", raw, rest != nil, next)
 		}
@@ -250,12 +263,17 @@ func TestSkim(t *testing.T) {
 			continue
 		}
 		good++
-		if next != len(raw)-len(rest) || s.timestampDelta != r.timestampDelta || s.offsetDelta != r.offsetDelta || s.keyed != (r.key != nil) {
+		size, _ := varint(raw)
+		if next != len(raw)-len(rest) || s.timestampDelta != r.timestampDelta || s.offsetDelta != r.offsetDelta || s.keyed != (r.key != nil) ||
+			s.body != size {
 			t.Fatalf("%x: %+v, %+v", raw, r, s)
 		}
 	}
 	if good < 50_000 {
 		t.Error("only", good, "good records")
+	}
+	if plain < 20_000 {
+		t.Error("only", plain, "plain records")
 	}
 }
 
