@@ -136,13 +136,23 @@ var multiplying = map[int16]func() []kmsg.Request{
 			})},
 		}
 	},
+	55: func() []kmsg.Request {
+		return []kmsg.Request{&kmsg.DescribeQuorumRequest{Version: 2, Topics: []kmsg.DescribeQuorumRequestTopic{{
+			Topic: "wide", Partitions: many(200e3, func(e *kmsg.DescribeQuorumRequestTopicPartition, i int) { e.Partition = int32(i) }),
+		}}}}
+	},
 	60: func() []kmsg.Request { return []kmsg.Request{kmsg.NewPtrDescribeClusterRequest()} },
+	64: func() []kmsg.Request { return []kmsg.Request{&kmsg.UnregisterBrokerRequest{BrokerID: 77}} },
 	75: func() []kmsg.Request {
 		return []kmsg.Request{
 			&kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 1 << 30, Topics: many(140e3, func(e *kmsg.DescribeTopicPartitionsRequestTopic, i int) { e.Topic = fmt.Sprintf("%05x", i) })},
 			&kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 1 << 30, Topics: many(150e3, func(e *kmsg.DescribeTopicPartitionsRequestTopic, i int) { e.Topic = "wide" })},
 		}
 	},
+	80: func() []kmsg.Request {
+		return []kmsg.Request{&kmsg.AddRaftVoterRequest{Version: 1, TimeoutMillis: 1000, VoterID: 77, Listeners: many(200e3, func(e *kmsg.AddRaftVoterRequestListener, i int) { e.Port = uint16(i) })}}
+	},
+	81: func() []kmsg.Request { return []kmsg.Request{&kmsg.RemoveRaftVoterRequest{VoterID: 77}} },
 }
 
 // TestHostileAnswers: no request of a megabyte, whatever its answer, costs 150 MB.

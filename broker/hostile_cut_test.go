@@ -19,6 +19,9 @@ func filled(key, version int16, records []byte) kmsg.Request {
 	r.SetVersion(version)
 	fill(reflect.ValueOf(r).Elem(), "", records)
 	r.SetVersion(version)
+	if q, ok := r.(*kmsg.UnregisterBrokerRequest); ok {
+		q.BrokerID = 77 // the broker that is tested stays
+	}
 	return r
 }
 

@@ -14,6 +14,9 @@ import (
 //   - the log end offset of a replica is what it says when it is asked, not what it fetched last; -1 where it does not answer.
 //   - every node follows the log, so each one that has no vote is an observer.
 
+// unknownPartitionCost is what a partition costs in the answer that is none of the quorum's, or so.
+const unknownPartitionCost = 250
+
 func describeQuorum(s *Server, c *Call, q *kmsg.DescribeQuorumRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.DescribeQuorumResponse)
 	if !s.mayCluster(c.Session, Describe) {
@@ -21,6 +24,13 @@ func describeQuorum(s *Server, c *Call, q *kmsg.DescribeQuorumRequest) (Response
 		return resp, nil
 	}
 	if len(q.Topics) != 1 || q.Topics[0].Topic != metadataTopic || len(q.Topics[0].Partitions) != 1 || q.Topics[0].Partitions[0].Partition != 0 {
+		n := 0
+		for i := range q.Topics {
+			n += 1 + len(q.Topics[i].Partitions)
+		}
+		if err := c.reserve(n * unknownPartitionCost); err != nil {
+			return nil, err
+		}
 		for _, t := range q.Topics {
 			rt := kmsg.NewDescribeQuorumResponseTopic()
 			rt.Topic = t.Topic
