@@ -26,6 +26,9 @@ type Config struct {
 	// StallTimeout is how long somebody may leave bytes unread that hold memory; 0 is half a minute.
 	StallTimeout time.Duration
 
+	// DrainTimeout is how long the answers to a client that sends no more are waited for; 0 is ten minutes.
+	DrainTimeout time.Duration
+
 	Logger *slog.Logger
 	Now    func() time.Time                                                  // nil: the clock
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the network
@@ -64,6 +67,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.StallTimeout == 0 {
 		c.StallTimeout = 30 * time.Second
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 10 * time.Minute
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

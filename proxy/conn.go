@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -71,8 +72,22 @@ func (c *conn) serve() {
 	err := c.takeRequests()
 	c.fail("client", err)
 	if errors.Is(err, io.EOF) || errors.Is(err, protocol.ErrMalformed) {
-		c.q.drain() // what came before the end is answered, as Kafka does
+		c.finish()
 	}
+}
+
+// finish has what came before the client's end answered, as Kafka does. A client that has closed altogether looks the same until it is
+// written to, so upstream is told of the end too and may close first; and it does not last for ever.
+func (c *conn) finish() {
+	if c.up == nil || c.in.flush() != nil {
+		return
+	}
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // an error is met by the answers
+	}
+	t := time.AfterFunc(c.p.cfg.DrainTimeout, c.end)
+	defer t.Stop()
+	c.q.drain()
 }
 
 // recovered notes a panic, which ends this connection and no other.
