@@ -106,6 +106,8 @@ func coordinatorHosts(n names, r *kmsg.FindCoordinatorResponse) {
 	}
 	if r.Version < 4 {
 		one(&r.ErrorCode, &r.NodeID, &r.Host, &r.Port)
+	} else {
+		r.Host, r.Port = "", 0 // not on the wire
 	}
 	for i := range r.Coordinators {
 		c := &r.Coordinators[i]

@@ -198,11 +198,11 @@ func (c *cluster) capVersions(r *kmsg.ApiVersionsResponse) {
 			continue
 		case known:
 			most := chain.Limit(api)
-			if api.Listeners&protocol.OnBroker == 0 || most < k.MinVersion {
-				continue
-			}
 			if most < api.Max || !c.cfg.PassUnknown {
 				k.MaxVersion = min(k.MaxVersion, most)
+			}
+			if api.Listeners&protocol.OnBroker == 0 || k.MaxVersion < k.MinVersion {
+				continue
 			}
 		}
 		kept = append(kept, k)
