@@ -352,7 +352,7 @@ func fetchAnswer(g *rand.Rand, records int, hints bool) *kmsg.FetchResponse {
 			p := kmsg.NewFetchResponseTopicPartition()
 			p.Partition = int32(i)
 			p.RecordBatches = make([]byte, g.IntN(records+1))
-			for i := range p.RecordBatches {
+			for i := 0; i < len(p.RecordBatches); i += 100 {
 				p.RecordBatches[i] = byte(g.Uint32())
 			}
 			if hints && i == 0 {
@@ -410,7 +410,7 @@ func TestLeaderHints(t *testing.T) {
 }
 
 func TestHideTags(t *testing.T) {
-	for n := 3; n <= peekBytes; n++ {
+	for n := 3; n <= peekBytes; n += 1 + n/100 {
 		r := version(kmsg.NewPtrFetchResponse(), 17)
 		body := r.AppendTo(nil)
 		at, err := protocol.ResponseTags(1, 17, body)
@@ -421,9 +421,6 @@ func TestHideTags(t *testing.T) {
 		hideTags(tags)
 		if err := protocol.DecodeResponse(protocol.NewResponse(1, 17), append(body[:at:at], tags...), nil); err != nil {
 			t.Fatal(n, err)
-		}
-		if n > 20000 {
-			n += 997
 		}
 	}
 }

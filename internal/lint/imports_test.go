@@ -86,7 +86,8 @@ var mayImport = map[string]rule{
 	"coordinator/txn":            {[]string{"coordinator", "protocol", "config"}, "transaction rules run in virtual time: no log, no socket, no metadata but by argument"},
 	"membership":                 {nil, "Serf reports facts in its own words; what they mean is decided by the controller"},
 	"security":                   {[]string{"protocol"}, "mechanisms and ACLs are shared with the proxy: no broker, no settings, no sockets"},
-	"proxy":                      {[]string{"protocol", "security", "config"}, "the proxy stands before any Kafka cluster: it has no storage and needs no broker"},
+	"proxy":                      {[]string{"proxy/filter", "protocol", "security", "config", "internal/buffer"}, "the proxy stands before any Kafka cluster: it has no storage and needs no broker"},
+	"proxy/filter":               {[]string{"protocol"}, "a filter sees messages: it knows no socket, no frame and no other filter"},
 
 	"internal/buffer": {nil, "it keeps bytes and knows nothing of what is in them"},
 	"internal/lint":   {nil, "it reads the source of the others"},
@@ -99,7 +100,7 @@ var mayImport = map[string]rule{
 // docs/decisions/0001-libraries.md.
 var mayUse = map[string]rule{
 	"github.com/twmb/franz-go/pkg/kmsg": {
-		[]string{"protocol", "broker/api", "broker", "broker/fetch", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy"},
+		[]string{"protocol", "broker/api", "broker", "broker/fetch", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy", "proxy/filter"},
 		"messages of the wire end at the handlers; logs and partitions know batches",
 	},
 	"github.com/tidwall/wal": {

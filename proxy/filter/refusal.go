@@ -2,6 +2,7 @@ package filter
 
 import (
 	"reflect"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -25,11 +26,14 @@ type mirror struct {
 	why  string
 }
 
-// pairs are lists of a response that go by another name in the request.
-var pairs = map[string]string{
-	"Coordinators": "CoordinatorKeys", "Transactions": "TransactionalIDs", "TransactionStates": "TransactionalIDs", "Responses": "Resources", "Results": "Users",
-	"Members": "MemberIDs", "Updates": "FeatureUpdates", "Entries": "Entries", "OwnedTopics": "Topics",
+// pairs are lists of a response whose elements go by another name in the request, or lie one deeper.
+var pairs = map[string][]string{
+	"Coordinators": {"CoordinatorKeys"}, "TransactionStates": {"TransactionalIDs"}, "Groups": {"GroupIDs"}, "Members": {"MemberIDs"},
+	"Results": {"Creations", "Filters", "Users", "FeatureUpdates", "Deletions", "Upsertions"}, "Topics": {"Dirs.Topics"},
 }
+
+// names are values of a response that go by another name in the request.
+var names = map[string]string{"User": "Name"}
 
 func (m mirror) structure(from, to reflect.Value) {
 	for i := range to.NumField() {
@@ -43,33 +47,59 @@ func (m mirror) structure(from, to reflect.Value) {
 		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct:
 			m.list(from, f, name)
 		default:
-			if g := field(from, name); g.IsValid() && g.Type() == f.Type() {
+			g := field(from, name)
+			if !g.IsValid() {
+				g = field(from, names[name])
+			}
+			if g.IsValid() && g.Type() == f.Type() {
 				f.Set(g)
 			}
 		}
 	}
 }
 
-// list answers each element of the request's list.
+// list answers each element of the request's lists.
 func (m mirror) list(from, to reflect.Value, name string) {
-	g := field(from, name)
-	if !g.IsValid() {
-		g = field(from, pairs[name])
-	}
-	if !g.IsValid() || g.Kind() != reflect.Slice {
-		return
-	}
-	if hasDefault(to.Type().Elem(), "ErrorCode") == 0 {
+	if count(to.Type().Elem(), "ErrorCode") == 0 {
 		return // nothing in it could say the code
 	}
-	for i := range g.Len() {
-		e := reflect.New(to.Type().Elem())
-		if d, ok := e.Interface().(interface{ Default() }); ok {
-			d.Default()
+	for _, path := range append([]string{name}, pairs[name]...) {
+		for _, g := range find(from, path) {
+			for i := range g.Len() {
+				m.add(to, g.Index(i))
+			}
 		}
-		m.element(g.Index(i), e.Elem())
-		to.Set(reflect.Append(to, e.Elem()))
 	}
+	// DescribeLogDirs has no other place before version 3.
+	if name == "Dirs" && to.Len() == 0 {
+		m.add(to, reflect.New(to.Type().Elem()).Elem())
+	}
+}
+
+// add answers one element and adds it to a list.
+func (m mirror) add(to, from reflect.Value) {
+	e := reflect.New(to.Type().Elem())
+	if d, ok := e.Interface().(interface{ Default() }); ok {
+		d.Default()
+	}
+	m.element(from, e.Elem())
+	to.Set(reflect.Append(to, e.Elem()))
+}
+
+// find returns the lists at a path, of which each step may be a list.
+func find(v reflect.Value, path string) (lists []reflect.Value) {
+	name, rest, deeper := strings.Cut(path, ".")
+	f := field(v, name)
+	if !f.IsValid() || f.Kind() != reflect.Slice {
+		return nil
+	}
+	if !deeper {
+		return []reflect.Value{f}
+	}
+	for i := range f.Len() {
+		lists = append(lists, find(f.Index(i), rest)...)
+	}
+	return lists
 }
 
 // element answers one element: a structure, or a value that is the name of what is answered.
@@ -84,8 +114,10 @@ func (m mirror) element(from, to reflect.Value) {
 		switch name := to.Type().Field(i).Name; {
 		case name == "ErrorCode":
 			f.SetInt(int64(m.code))
-		case name == "ErrorMessage" && f.Kind() == reflect.Pointer && m.why != "":
-			f.Set(reflect.ValueOf(&m.why))
+		case name == "ErrorMessage":
+			if f.Kind() == reflect.Pointer && m.why != "" {
+				f.Set(reflect.ValueOf(&m.why))
+			}
 		case !named && f.Type() == from.Type():
 			f.Set(from)
 			named = true
@@ -106,8 +138,8 @@ func field(v reflect.Value, name string) reflect.Value {
 	return v.FieldByName(name)
 }
 
-// hasDefault counts the fields of a name in a type and what is in its lists.
-func hasDefault(t reflect.Type, name string) (n int) {
+// count counts the fields of a name in a type and what is in its lists.
+func count(t reflect.Type, name string) (n int) {
 	for t.Kind() == reflect.Slice || t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -118,7 +150,7 @@ func hasDefault(t reflect.Type, name string) (n int) {
 		if f := t.Field(i); f.Name == name {
 			n++
 		} else {
-			n += hasDefault(f.Type, name)
+			n += count(f.Type, name)
 		}
 	}
 	return n
