@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,7 @@ type cluster struct {
 	log   *slog.Logger
 	chain atomic.Pointer[filter.Chain]
 	next  atomic.Uint32 // which of the upstream addresses is tried first
+	where *whereabouts  // for the mode with one address
 
 	mu      sync.Mutex
 	first   *listener
@@ -69,7 +71,10 @@ func (c *cluster) learn(id int32, host string, port int32) (*broker, error) {
 		c.log.Info("a broker has moved", "broker", id, "from", b.addr, "to", addr)
 	}
 	b.addr = addr
-	if b.l == nil {
+	if b.l == nil && c.cfg.Single {
+		b.l, b.failed = c.first, nil
+		c.log.Info("broker", "id", id, "upstream", addr)
+	} else if b.l == nil {
 		b.failed = c.offer(b)
 		if b.failed == nil {
 			c.log.Info("broker", "id", id, "upstream", addr, "at", b.l.addr())
@@ -104,12 +109,29 @@ func (c *cluster) known(id int32) *broker {
 	return nil
 }
 
+// ids are the brokers that were learned, in order.
+func (c *cluster) ids() []int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []int32
+	for id, b := range c.brokers {
+		if b.failed == nil {
+			all = append(all, id)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // upstream is where connections that came in for a broker go, -1 for the bootstrap address.
 func (c *cluster) upstream(id int32) []string {
 	if id >= 0 {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return []string{c.brokers[id].addr}
+		if b := c.known(id); b != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return []string{b.addr}
+		}
+		return nil
 	}
 	all := c.cfg.Upstream
 	at := int(c.next.Add(1)-1) % len(all)
@@ -118,8 +140,12 @@ func (c *cluster) upstream(id int32) []string {
 
 // dial opens a connection to a broker.
 func (c *cluster) dial(ctx context.Context, id int32) (net.Conn, error) {
+	all := c.upstream(id)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("broker %d is not known", id)
+	}
 	var errs []error
-	for _, addr := range c.upstream(id) {
+	for _, addr := range all {
 		nc, err := c.dialOne(ctx, addr)
 		if err == nil {
 			return nc, nil

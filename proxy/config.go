@@ -44,6 +44,8 @@ type Cluster struct {
 	Listen string
 	// BasePort is where the port of a broker counts from: it has BasePort plus its id. 0 is one above Listen's port, -1 any free port.
 	BasePort int
+	// Single offers all brokers at the address of Listen: the proxy sends each request to the broker that answers for it.
+	Single bool
 	// Advertise is the host that clients are told; "" is the one at which they reached the proxy.
 	Advertise string
 	// PassUnknown passes on API keys and versions that this proxy does not know. They may carry addresses of the cluster, so by

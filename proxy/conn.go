@@ -34,6 +34,7 @@ type conn struct {
 	up       *source // from upstream, to the client; nil until the first request
 	toUp     *sink
 	answered chan struct{} // closed when the goroutine of answers has ended; nil until there is one
+	router   *router       // instead of the four above, where all brokers are at one address
 
 	q        queue
 	tokens   atomic.Int32 // of SASL without headers that are still to come (SaslHandshake v0)
@@ -67,6 +68,9 @@ func localHost(nc net.Conn) string {
 
 // serve forwards until the connection ends.
 func (c *conn) serve() {
+	if c.l.c.cfg.Single {
+		c.router = newRouter(c)
+	}
 	defer c.stop()
 	defer c.recovered()
 	err := c.takeRequests()
@@ -79,6 +83,10 @@ func (c *conn) serve() {
 // finish has what came before the client's end answered, as Kafka does. A client that has closed altogether looks the same until it is
 // written to, so upstream is told of the end too and may close first; and it does not last for ever.
 func (c *conn) finish() {
+	if c.router != nil {
+		c.router.finish()
+		return
+	}
 	if c.up == nil || c.in.flush() != nil {
 		return
 	}
@@ -115,6 +123,9 @@ func (c *conn) end() {
 // stop ends the connection and returns when nothing of it is left.
 func (c *conn) stop() {
 	c.end()
+	if c.router != nil {
+		c.router.stop()
+	}
 	if c.answered != nil {
 		<-c.answered
 		c.up.stop()
@@ -252,8 +263,8 @@ func (c *conn) request(size int) error {
 	case known && h.Version <= api.Max || !c.l.c.cfg.PassUnknown:
 		return fmt.Errorf("%w: version %d of api key %d is not served here", protocol.ErrMalformed, h.Version, h.Key)
 	default:
-		if chain.Watches(h.Key) {
-			return fmt.Errorf("%w: version %d of api key %d, which filters cannot read", protocol.ErrMalformed, h.Version, h.Key)
+		if chain.Watches(h.Key) || c.router != nil {
+			return fmt.Errorf("%w: version %d of api key %d cannot be passed on without being read", protocol.ErrMalformed, h.Version, h.Key)
 		}
 		return c.forward(entry{key: h.Key, version: h.Version, correlation: h.CorrelationID, opaque: true}, size)
 	}
@@ -263,6 +274,9 @@ func (c *conn) request(size int) error {
 		if err := e.x.Before(); err != nil {
 			return c.refuse(e, size, err)
 		}
+	}
+	if c.router != nil {
+		return c.router.request(e, size)
 	}
 	if chain.Requests(h.Key) || h.Key == int16(kmsg.SASLHandshake) {
 		return c.whole(e, size)
@@ -422,6 +436,9 @@ func (c *conn) answer(e *entry, resp kmsg.Response) error {
 
 // respond writes an answer that was made here, when all that came before is answered.
 func (c *conn) respond(e *entry, resp kmsg.Response) error {
+	if c.router != nil {
+		return c.router.push(&reply{e: *e, resp: resp})
+	}
 	if c.q.drain(); c.ctx.Err() != nil {
 		return errClosing
 	}

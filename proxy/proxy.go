@@ -50,7 +50,7 @@ func Start(cfg Config) (*Proxy, error) {
 		b.frames.total, b.decoded.total = cfg.Memory, cfg.Memory
 	}
 	for _, v := range cfg.Clusters {
-		c := &cluster{p: p, name: v.Name, cfg: v, log: cfg.Logger.With("cluster", v.Name), brokers: map[int32]*broker{}}
+		c := &cluster{p: p, name: v.Name, cfg: v, log: cfg.Logger.With("cluster", v.Name), brokers: map[int32]*broker{}, where: newWhereabouts()}
 		c.chain.Store(filter.NewChain(v.Filters...))
 		first, err := p.listen(c, v.Listen, -1)
 		if err != nil {

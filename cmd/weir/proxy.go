@@ -28,6 +28,7 @@ func proxyCommand(p process) *cobra.Command {
 	c.Flags().StringSliceVar(&v.Upstream, "upstream", nil, "host:port of brokers of the cluster, as in bootstrap.servers")
 	c.Flags().StringVar(&v.Listen, "listen", "127.0.0.1:19092", "host:port for clients")
 	c.Flags().IntVar(&v.BasePort, "base-port", 0, "port of the broker with id 0; 0: one above that of --listen, -1: any that are free")
+	c.Flags().BoolVar(&v.Single, "single", false, "offer all brokers at the address of --listen")
 	c.Flags().StringVar(&v.Advertise, "advertise", "", "host that clients are told (default: where they reached the proxy)")
 	c.Flags().BoolVar(&v.PassUnknown, "pass-unknown", false, "pass on API keys and versions that this proxy does not know, whatever addresses are in them")
 	return c
