@@ -270,6 +270,7 @@ func TestNothingLeaks(t *testing.T) {
 	down.l.Close()
 	p, _ := start(t, Cluster{}, f.addr())
 	q, _ := start(t, Cluster{}, down.addr())
+	single, _ := start(t, Cluster{Single: true}, f.addr())
 	round := func() {
 		var wg sync.WaitGroup
 		for i := range 60 {
@@ -279,6 +280,8 @@ func TestNothingLeaks(t *testing.T) {
 				addr := p.Addr()
 				if i%5 == 0 {
 					addr = q.Addr()
+				} else if i%5 < 3 {
+					addr = single.Addr()
 				}
 				nc, err := net.Dial("tcp", addr)
 				if err != nil {
@@ -308,9 +311,11 @@ func TestNothingLeaks(t *testing.T) {
 			p.mu.Lock()
 			n := len(p.conns)
 			p.mu.Unlock()
-			q.mu.Lock()
-			n += len(q.conns)
-			q.mu.Unlock()
+			for _, p := range []*Proxy{q, single} {
+				p.mu.Lock()
+				n += len(p.conns)
+				p.mu.Unlock()
+			}
 			if n == 0 {
 				break
 			}
@@ -338,9 +343,11 @@ func TestNothingLeaks(t *testing.T) {
 	if g1 > g0+4 || f1 > f0+4 {
 		t.Errorf("goroutines %d, then %d; files %d, then %d", g0, g1, f0, f1)
 	}
-	for _, b := range []*budget{&p.requests.frames, &p.requests.decoded, &p.answers.frames, &p.answers.decoded} {
-		if n := b.held(); n != 0 {
-			t.Errorf("%d bytes are taken", n)
+	for _, p := range []*Proxy{p, single} {
+		for _, b := range []*budget{&p.requests.frames, &p.requests.decoded, &p.answers.frames, &p.answers.decoded} {
+			if n := b.held(); n != 0 {
+				t.Errorf("%d bytes are taken", n)
+			}
 		}
 	}
 }
