@@ -384,10 +384,10 @@ func TestLeaderHints(t *testing.T) {
 	f.run(t)
 	p, _ := start(t, Cluster{}, f.addr())
 	c := dial(t, p.Addr())
-	for i := range 300 {
+	for i := range 120 {
 		records, hints := 1000, i%3 > 0
 		if i%2 == 0 {
-			records = 300_000
+			records = 150_000
 		}
 		sent = fetchAnswer(g, records, hints)
 		long := len(responseFrame(protocol.Header{Key: 1, Version: 17}, sent)) > peekBytes

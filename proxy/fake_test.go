@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,8 +25,8 @@ type fake struct {
 	seen []protocol.Header // requests, with their client ids copied
 	wg   sync.WaitGroup
 
-	// serve, where it is set, has the connection to itself.
-	serve func(net.Conn)
+	// serve, where it is set, has the connection to itself. It may be set while the fake runs.
+	serve atomic.Pointer[func(net.Conn)]
 	// answer makes the answer to a request; nil is none.
 	answer func(h protocol.Header, req kmsg.Request) kmsg.Response
 }
@@ -58,8 +59,8 @@ func (f *fake) run(t testing.TB) *fake {
 			go func() {
 				defer f.wg.Done()
 				defer nc.Close()
-				if f.serve != nil {
-					f.serve(nc)
+				if serve := f.serve.Load(); serve != nil {
+					(*serve)(nc)
 				} else {
 					f.talk(nc)
 				}
@@ -195,7 +196,7 @@ func dial(t testing.TB, addr string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc.SetDeadline(time.Now().Add(time.Minute)) // a test that would hang
+	nc.SetDeadline(time.Now().Add(5 * time.Minute)) // a test that would hang
 	t.Cleanup(func() { nc.Close() })
 	return &client{Conn: nc, t: t}
 }

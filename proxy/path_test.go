@@ -199,11 +199,12 @@ func TestHostileUpstream(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t)
-			f.serve = func(nc net.Conn) {
+			serve := func(nc net.Conn) {
 				if _, err := readFrame(nc); err == nil {
 					nc.Write(test.sent)
 				}
 			}
+			f.serve.Store(&serve)
 			f.run(t)
 			p, l := start(t, Cluster{}, f.addr())
 			c := dial(t, p.Addr())

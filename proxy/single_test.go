@@ -238,8 +238,7 @@ func TestSingleBrokerGone(t *testing.T) {
 			p, l := start(t, Cluster{Single: true}, all[0].addr())
 			c := dial(t, p.Addr())
 			c.ask(version(kmsg.NewPtrMetadataRequest(), 12))
-			all[1].serve = serve
-			if serve == nil {
+			if all[1].serve.Store(&serve); serve == nil {
 				all[1].l.Close()
 			}
 			for range 20 {
