@@ -194,11 +194,11 @@ func (c *cluster) capVersions(r *kmsg.ApiVersionsResponse) {
 	for _, k := range r.ApiKeys {
 		api, known := protocol.Lookup(k.ApiKey)
 		switch {
-		case !known && !c.cfg.PassUnknown:
+		case !known && !c.conf().PassUnknown:
 			continue
 		case known:
 			most := chain.Limit(api)
-			if most < api.Max || !c.cfg.PassUnknown {
+			if most < api.Max || !c.conf().PassUnknown {
 				k.MaxVersion = min(k.MaxVersion, most)
 			}
 			if api.Listeners&protocol.OnBroker == 0 || k.MaxVersion < k.MinVersion {

@@ -2,16 +2,19 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"weir/protocol"
 	"weir/proxy/filter"
 )
 
@@ -25,7 +28,7 @@ const maxBrokers = 1024
 type cluster struct {
 	p     *Proxy
 	name  string
-	cfg   Cluster
+	cfg   atomic.Pointer[Cluster]
 	log   *slog.Logger
 	chain atomic.Pointer[filter.Chain]
 	next  atomic.Uint32 // which of the upstream addresses is tried first
@@ -44,6 +47,25 @@ type broker struct {
 	addr   string    // where it is
 	l      *listener // where it is offered; nil in the modes with one port
 	failed error     // why it is not offered
+}
+
+// conf is how the cluster is configured now.
+func (c *cluster) conf() *Cluster { return c.cfg.Load() }
+
+// named is the broker of a name that a client has asked for in its TLS hello, -1: the bootstrap address.
+func (c *cluster) named(server string) (int32, error) {
+	name := c.conf().Advertise
+	if server == "" || strings.EqualFold(server, name) {
+		return -1, nil
+	}
+	first, rest, _ := strings.Cut(server, ".")
+	if strings.EqualFold(rest, name) && len(first) > 1 && (first[0] == 'b' || first[0] == 'B') {
+		id, err := strconv.ParseUint(first[1:], 10, 31)
+		if err == nil && c.known(int32(id)) != nil {
+			return int32(id), nil
+		}
+	}
+	return -1, fmt.Errorf("%w: no broker of the name %q is known", protocol.ErrMalformed, server)
 }
 
 // learn notes where a broker is, and offers it if it is new.
@@ -71,7 +93,7 @@ func (c *cluster) learn(id int32, host string, port int32) (*broker, error) {
 		c.log.Info("a broker has moved", "broker", id, "from", b.addr, "to", addr)
 	}
 	b.addr = addr
-	if b.l == nil && c.cfg.Single {
+	if b.l == nil && !c.conf().ports() {
 		b.l, b.failed = c.first, nil
 		c.log.Info("broker", "id", id, "upstream", addr)
 	} else if b.l == nil {
@@ -85,12 +107,12 @@ func (c *cluster) learn(id int32, host string, port int32) (*broker, error) {
 
 // offer opens the port of a broker. The lock is held.
 func (c *cluster) offer(b *broker) error {
-	host, _, err := net.SplitHostPort(c.cfg.Listen)
+	host, _, err := net.SplitHostPort(c.conf().Listen)
 	if err != nil {
 		return err
 	}
 	port := 0
-	if base := c.cfg.BasePort; base >= 0 {
+	if base := c.conf().BasePort; base >= 0 {
 		if port = base + int(b.id); port > 65535 {
 			return fmt.Errorf("broker %d would be at port %d: there is none above 65535", b.id, port)
 		}
@@ -133,7 +155,7 @@ func (c *cluster) upstream(id int32) []string {
 		}
 		return nil
 	}
-	all := c.cfg.Upstream
+	all := c.conf().Upstream
 	at := int(c.next.Add(1)-1) % len(all)
 	return append(append([]string(nil), all[at:]...), all[:at]...)
 }
@@ -169,7 +191,21 @@ func (c *cluster) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 		nc.Close()
 		return nil, fmt.Errorf("%s is an address of this proxy: it would ask itself without end", addr)
 	}
-	return nc, nil
+	files := c.conf().UpstreamTLS
+	if files == nil {
+		return nc, nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	tc := tls.Client(nc, files.Client(host))
+	if err := tc.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("TLS with %s: %w", addr, err)
+	}
+	return tc, nil
 }
 
 // once logs a line that would come again and again, no more than every ten seconds.
@@ -214,8 +250,8 @@ type view struct {
 
 // advertised is the host that is told to clients.
 func (v *view) advertised() string {
-	if v.c.cfg.Advertise != "" {
-		return v.c.cfg.Advertise
+	if a := v.c.conf().Advertise; a != "" {
+		return a
 	}
 	return v.host
 }
@@ -241,6 +277,9 @@ func (v *view) broker(id int32, host string, port int32) (string, int32, bool) {
 			v.c.once(fmt.Sprint("offer ", id), "a broker cannot be offered to clients and is left out", "broker", id, "error", err.Error())
 			return "", 0, false
 		}
+	}
+	if v.c.conf().SNI {
+		return fmt.Sprintf("b%d.%s", id, v.advertised()), int32(b.l.port), true
 	}
 	return v.advertised(), int32(b.l.port), true
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/proxy/filter"
+	"weir/security"
 )
 
 // Config is what a proxy is started with.
@@ -46,6 +47,11 @@ type Cluster struct {
 	BasePort int
 	// Single offers all brokers at the address of Listen: the proxy sends each request to the broker that answers for it.
 	Single bool
+	// SNI offers all brokers at the address of Listen by names: that of the bootstrap address is Advertise, that of a broker is its id after a b,
+	// a dot, and Advertise. Clients say in their TLS hello which one they mean.
+	SNI bool
+	// TLS is what clients are shown, nil: they talk without TLS. UpstreamTLS is the same of the brokers.
+	TLS, UpstreamTLS *security.TLS
 	// Advertise is the host that clients are told; "" is the one at which they reached the proxy.
 	Advertise string
 	// PassUnknown passes on API keys and versions that this proxy does not know. They may carry addresses of the cluster, so by
@@ -126,6 +132,17 @@ func (v *Cluster) complete() error {
 		return fmt.Errorf("listen %q: allowed is host:port", v.Listen)
 	}
 	switch {
+	case v.Single && v.SNI:
+		return errors.New("one address without names (single) and with names (sni) exclude each other")
+	case v.SNI && (v.TLS == nil || v.Advertise == ""):
+		return errors.New("sni needs TLS, and the name that clients are told (advertise)")
+	}
+	if v.TLS != nil {
+		if _, err := v.TLS.Server(); err != nil {
+			return err
+		}
+	}
+	switch {
 	case v.BasePort == 0 && port == 0:
 		v.BasePort = -1
 	case v.BasePort == 0:
@@ -146,4 +163,12 @@ func splitAddr(a string, zero bool) (string, int, error) {
 		return "", 0, fmt.Errorf("no port: %q", port)
 	}
 	return host, int(n), nil
+}
+
+// ports says whether each broker has a port of its own.
+func (v *Cluster) ports() bool { return !v.Single && !v.SNI }
+
+// samePlace says whether clients find both at the same addresses.
+func (v *Cluster) samePlace(w *Cluster) bool {
+	return v.Listen == w.Listen && v.BasePort == w.BasePort && v.Single == w.Single && v.SNI == w.SNI && (v.TLS == nil) == (w.TLS == nil)
 }

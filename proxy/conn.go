@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 type conn struct {
 	p      *Proxy
 	l      *listener
+	id     int32 // whose address the client used, -1: the bootstrap address
 	view   view
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -48,7 +50,7 @@ type conn struct {
 }
 
 func newConn(l *listener, nc net.Conn) *conn {
-	c := &conn{p: l.c.p, l: l, client: nc, toUp: &sink{}, toClient: newSink(nc)}
+	c := &conn{p: l.c.p, l: l, id: l.id, client: nc, toUp: &sink{}, toClient: newSink(nc)}
 	c.q.room.L = &c.q.mu
 	c.ctx, c.cancel = context.WithCancel(c.p.ctx)
 	c.in = newSource(nc, c.toUp)
@@ -68,11 +70,15 @@ func localHost(nc net.Conn) string {
 
 // serve forwards until the connection ends.
 func (c *conn) serve() {
-	if c.l.c.cfg.Single {
-		c.router = newRouter(c)
-	}
 	defer c.stop()
 	defer c.recovered()
+	if err := c.greet(); err != nil {
+		c.fail("client", err)
+		return
+	}
+	if c.l.c.conf().Single {
+		c.router = newRouter(c)
+	}
 	err := c.takeRequests()
 	c.fail("client", err)
 	if errors.Is(err, io.EOF) || errors.Is(err, protocol.ErrMalformed) {
@@ -96,6 +102,31 @@ func (c *conn) finish() {
 	t := time.AfterFunc(c.p.cfg.DrainTimeout, c.end)
 	defer t.Stop()
 	c.q.drain()
+}
+
+// greet does the TLS handshake, where there is one.
+func (c *conn) greet() error {
+	tc, ok := c.client.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.p.cfg.DialTimeout)
+	defer cancel()
+	if err := tc.HandshakeContext(ctx); err != nil {
+		if errors.Is(err, io.EOF) || c.ctx.Err() != nil {
+			return errClosing
+		}
+		return fmt.Errorf("%w: TLS: %w", protocol.ErrMalformed, err)
+	}
+	state := tc.ConnectionState()
+	if len(state.PeerCertificates) > 0 {
+		c.who.Principal = "User:" + state.PeerCertificates[0].Subject.String()
+	}
+	var err error
+	if c.l.c.conf().SNI {
+		c.id, err = c.l.c.named(state.ServerName)
+	}
+	return err
 }
 
 // recovered notes a panic, which ends this connection and no other.
@@ -164,7 +195,7 @@ func (c *conn) connect() error {
 	if c.up != nil {
 		return nil
 	}
-	nc, err := c.l.c.dial(c.ctx, c.l.id)
+	nc, err := c.l.c.dial(c.ctx, c.id)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDial, err)
 	}
@@ -258,9 +289,9 @@ func (c *conn) request(size int) error {
 	case known && api.Listeners&protocol.OnBroker == 0:
 		return fmt.Errorf("%w: %s is for controllers only", protocol.ErrMalformed, api.Name)
 	case known && h.Version >= 0 && h.Version <= chain.Limit(api):
-	case h.Key == int16(kmsg.ApiVersions) && !c.l.c.cfg.PassUnknown:
+	case h.Key == int16(kmsg.ApiVersions) && !c.l.c.conf().PassUnknown:
 		return c.unknownApiVersions(size, h)
-	case known && h.Version <= api.Max || !c.l.c.cfg.PassUnknown:
+	case known && h.Version <= api.Max || !c.l.c.conf().PassUnknown:
 		return fmt.Errorf("%w: version %d of api key %d is not served here", protocol.ErrMalformed, h.Version, h.Key)
 	default:
 		if chain.Watches(h.Key) || c.router != nil {
@@ -301,7 +332,7 @@ func (c *conn) exchange(chain *filter.Chain, h protocol.Header, size int) *filte
 		c.clientID = string(h.ClientID)
 	}
 	x := &filter.Exchange{
-		Context: c.ctx, Cluster: c.l.c.name, Broker: c.l.id, Client: c.who, ClientID: c.clientID,
+		Context: c.ctx, Cluster: c.l.c.name, Broker: c.id, Client: c.who, ClientID: c.clientID,
 		Key: h.Key, Version: h.Version, Received: c.p.cfg.Now(), Bytes: size,
 	}
 	chain.Begin(x)

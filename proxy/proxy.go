@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +20,9 @@ type Proxy struct {
 	cancel   context.CancelFunc
 	requests budgets
 	answers  budgets
-	clusters []*cluster
+
+	reloading sync.Mutex
+	clusters  []*cluster // guarded by reloading
 
 	mu        sync.Mutex
 	listeners map[*listener]struct{}
@@ -50,33 +53,93 @@ func Start(cfg Config) (*Proxy, error) {
 		b.frames.total, b.decoded.total = cfg.Memory, cfg.Memory
 	}
 	for _, v := range cfg.Clusters {
-		c := &cluster{p: p, name: v.Name, cfg: v, log: cfg.Logger.With("cluster", v.Name), brokers: map[int32]*broker{}, where: newWhereabouts()}
-		c.chain.Store(filter.NewChain(v.Filters...))
-		first, err := p.listen(c, v.Listen, -1)
+		c, err := p.open(v)
 		if err != nil {
 			p.Close()
-			return nil, fmt.Errorf("cluster %q: %w", v.Name, err)
+			return nil, err
 		}
-		c.mu.Lock()
-		c.first = first
-		c.mu.Unlock()
 		p.clusters = append(p.clusters, c)
 	}
 	return p, nil
 }
 
+// open opens the bootstrap address of a cluster.
+func (p *Proxy) open(v Cluster) (*cluster, error) {
+	c := &cluster{p: p, name: v.Name, log: p.cfg.Logger, brokers: map[int32]*broker{}, where: newWhereabouts()}
+	if v.Name != "" {
+		c.log = c.log.With("cluster", v.Name)
+	}
+	c.cfg.Store(&v)
+	c.chain.Store(filter.NewChain(v.Filters...))
+	first, err := p.listen(c, v.Listen, -1)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", v.Name, err)
+	}
+	c.mu.Lock()
+	c.first = first
+	c.mu.Unlock()
+	return c, nil
+}
+
+// Reload makes clusters what the proxy stands in front of. A cluster that keeps its name, its addresses and its mode keeps its connections: its
+// filters and upstream are the new ones from the next request and connection on. One that is no more takes no new connections. Where the
+// clusters as a whole cannot be, nothing is changed; where one cannot be opened, the others are.
+func (p *Proxy) Reload(clusters []Cluster) error {
+	cfg := p.cfg
+	cfg.Clusters = clusters
+	cfg, err := cfg.complete()
+	if err != nil {
+		return err
+	}
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
+	stay := map[string]*cluster{}
+	for _, c := range p.clusters {
+		for i := range cfg.Clusters {
+			if v := &cfg.Clusters[i]; v.Name == c.name && v.samePlace(c.conf()) {
+				stay[c.name] = c
+				c.cfg.Store(v)
+				c.chain.Store(filter.NewChain(v.Filters...))
+			}
+		}
+		if stay[c.name] == nil {
+			c.close()
+		}
+	}
+	var all []*cluster
+	var errs []error
+	for _, v := range cfg.Clusters {
+		c := stay[v.Name]
+		if c == nil {
+			if c, err = p.open(v); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+		}
+		all = append(all, c)
+	}
+	p.clusters = all
+	return errors.Join(errs...)
+}
+
 // Addr is where the first cluster listens.
-func (p *Proxy) Addr() string { return p.clusters[0].first.addr() }
+func (p *Proxy) Addr() string {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
+	return p.clusters[0].first.addr()
+}
 
 // Ready says in one line what is open.
 func (p *Proxy) Ready() string {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	var parts []string
 	for _, c := range p.clusters {
 		name := "proxy"
 		if c.name != "" {
 			name += " " + c.name
 		}
-		parts = append(parts, fmt.Sprintf("%s on %s for %s", name, c.first.addr(), strings.Join(c.cfg.Upstream, ",")))
+		parts = append(parts, fmt.Sprintf("%s on %s for %s", name, c.first.addr(), strings.Join(c.conf().Upstream, ",")))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -134,6 +197,14 @@ func (p *Proxy) accept(l *listener) {
 
 // begin serves a new connection.
 func (p *Proxy) begin(l *listener, nc net.Conn) {
+	if files := l.c.conf().TLS; files != nil {
+		server, err := files.Server()
+		if err != nil {
+			nc.Close()
+			return
+		}
+		nc = tls.Server(nc, server)
+	}
 	c := newConn(l, nc)
 	p.mu.Lock()
 	defer p.mu.Unlock()

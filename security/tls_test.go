@@ -11,9 +11,22 @@ import (
 	"weir/security/securitytest"
 )
 
-// talk does a handshake over a pipe and returns both errors, and the name of the client's certificate as the server saw it.
-func talk(server, client *tls.Config) (serverErr, clientErr error, name string) {
-	a, b := net.Pipe()
+// talk does a handshake and returns both errors, and the name of the client's certificate as the server saw it.
+func talk(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, name string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer a.Close()
 	defer b.Close()
 	done := make(chan error, 1)
@@ -56,7 +69,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, c, name := talk(server, must(TLSFiles{Cert: clientCert, Key: clientKey, CA: ca.File}).Client("kafka.test")); s != nil || c != nil || name != "alice" {
+	if s, c, name := talk(t, server, must(TLSFiles{Cert: clientCert, Key: clientKey, CA: ca.File}).Client("kafka.test")); s != nil || c != nil || name != "alice" {
 		t.Error(s, c, name)
 	}
 	for what, client := range map[string]*tls.Config{
@@ -65,7 +78,7 @@ func TestTLS(t *testing.T) {
 		"the server is another": must(TLSFiles{Cert: clientCert, Key: clientKey, CA: other.File}).Client("kafka.test"),
 		"another name":          must(TLSFiles{Cert: clientCert, Key: clientKey, CA: ca.File}).Client("evil.test"),
 	} {
-		if s, c, _ := talk(server, client); s == nil && c == nil {
+		if s, c, _ := talk(t, server, client); s == nil && c == nil {
 			t.Errorf("%s: taken", what)
 		}
 	}
@@ -92,7 +105,7 @@ func TestReload(t *testing.T) {
 		var name string
 		c := client.Client("kafka.test")
 		c.VerifyConnection = func(s tls.ConnectionState) error { name = s.PeerCertificates[0].Subject.CommonName; return nil }
-		talk(server, c)
+		talk(t, server, c)
 		return name
 	}
 	if got := shown(); got != "first" {
