@@ -124,3 +124,29 @@ func (r *Refused) Error() string { return fmt.Sprintf("%s: %s", r.Code, r.Why) }
 
 // Refuse makes the error that has a request answered with a code everywhere where its response has room for one.
 func Refuse(code protocol.Code, why string) error { return &Refused{Code: code, Why: why} }
+
+// Key finds an API key by its Kafka name, as in "Produce".
+func Key(name string) (int16, error) {
+	for _, a := range protocol.APIs {
+		if a.Name == name {
+			return a.Key, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no API key of Kafka", name)
+}
+
+// Keys finds several; none is EveryKey.
+func Keys(names []string) ([]int16, error) {
+	if len(names) == 0 {
+		return []int16{EveryKey}, nil
+	}
+	var all []int16
+	for _, name := range names {
+		key, err := Key(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, key)
+	}
+	return all, nil
+}
