@@ -172,3 +172,6 @@ func (v *Cluster) ports() bool { return !v.Single && !v.SNI }
 func (v *Cluster) samePlace(w *Cluster) bool {
 	return v.Listen == w.Listen && v.BasePort == w.BasePort && v.Single == w.Single && v.SNI == w.SNI && (v.TLS == nil) == (w.TLS == nil)
 }
+
+// Check says what is wrong with a cluster by itself.
+func (v Cluster) Check() error { return v.complete() }
