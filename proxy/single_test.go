@@ -38,7 +38,12 @@ func trio(t *testing.T) []*fake {
 				return r
 			case *kmsg.FindCoordinatorRequest:
 				r := q.ResponseKind().(*kmsg.FindCoordinatorResponse)
-				r.NodeID = int32(q.CoordinatorKey[len(q.CoordinatorKey)-1] - '0')
+				if r.NodeID = 1; strings.ContainsAny(q.CoordinatorKey, "23") {
+					r.NodeID = int32(q.CoordinatorKey[len(q.CoordinatorKey)-1]) % 3 // '1' is 49
+				}
+				if r.NodeID == 0 {
+					r.NodeID = 3
+				}
 				r.Host, r.Port = all[r.NodeID-1].hostPort()
 				return r
 			case *kmsg.ListGroupsRequest:
