@@ -275,13 +275,11 @@ func TestBadBrokers(t *testing.T) {
 	port := taken.Addr().(*net.TCPAddr).Port
 	f.answer = func(h protocol.Header, req kmsg.Request) kmsg.Response {
 		r := metadataOf(f, f, f, f, f, f)
-		for i, b := range []kmsg.MetadataResponseBroker{
+		copy(r.Brokers, []kmsg.MetadataResponseBroker{
 			{NodeID: 1, Host: "b", Port: 9}, // its port is taken
 			{NodeID: -1, Host: "b", Port: 9}, {NodeID: 3, Host: "b", Port: 70000}, {NodeID: 4, Host: "", Port: 9},
 			{NodeID: 70000, Host: "b", Port: 9}, {NodeID: 1, Host: "c", Port: 9},
-		} {
-			r.Brokers[i] = b
-		}
+		})
 		return r
 	}
 	f.run(t)

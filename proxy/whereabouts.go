@@ -19,7 +19,6 @@ type whereabouts struct {
 	groups     map[string]int32
 	txns       map[string]int32
 	controller int32
-	versions   map[int16]int16 // what the cluster serves; nil before it was asked
 }
 
 type topicPlace struct {

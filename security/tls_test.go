@@ -11,8 +11,8 @@ import (
 	"weir/security/securitytest"
 )
 
-// talk does a handshake and returns both errors, and the name of the client's certificate as the server saw it.
-func talk(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, name string) {
+// talk does a handshake and returns the name of the client's certificate as the server saw it, and both errors.
+func talk(t *testing.T, server, client *tls.Config) (name string, serverErr, clientErr error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +48,7 @@ func talk(t *testing.T, server, client *tls.Config) (serverErr, clientErr error,
 	if peers := s.ConnectionState().PeerCertificates; len(peers) > 0 {
 		name = peers[0].Subject.CommonName
 	}
-	return serverErr, clientErr, name
+	return name, serverErr, clientErr
 }
 
 func TestTLS(t *testing.T) {
@@ -69,7 +69,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, c, name := talk(t, server, must(TLSFiles{Cert: clientCert, Key: clientKey, CA: ca.File}).Client("kafka.test")); s != nil || c != nil || name != "alice" {
+	if name, s, c := talk(t, server, must(TLSFiles{Cert: clientCert, Key: clientKey, CA: ca.File}).Client("kafka.test")); s != nil || c != nil || name != "alice" {
 		t.Error(s, c, name)
 	}
 	for what, client := range map[string]*tls.Config{
@@ -78,7 +78,7 @@ func TestTLS(t *testing.T) {
 		"the server is another": must(TLSFiles{Cert: clientCert, Key: clientKey, CA: other.File}).Client("kafka.test"),
 		"another name":          must(TLSFiles{Cert: clientCert, Key: clientKey, CA: ca.File}).Client("evil.test"),
 	} {
-		if s, c, _ := talk(t, server, client); s == nil && c == nil {
+		if _, s, c := talk(t, server, client); s == nil && c == nil {
 			t.Errorf("%s: taken", what)
 		}
 	}
