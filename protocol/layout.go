@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// A request is walked by its layout before kmsg decodes it. kmsg believes an array length as long as so many bytes are left, and
+// A request, and a response that comes from elsewhere, is walked by its layout before kmsg decodes it. kmsg believes an array length as long as so many bytes are left, and
 // makes elements of up to 200 bytes for each of them; it believes any number of tagged fields. The walk finds every length that
 // lies, without allocating, and adds up what the decoder is going to allocate.
 //
@@ -56,11 +56,14 @@ type layout struct {
 	bare   bool // the only field of an array of primitives: no tagged fields follow
 }
 
-var layouts = parseLayouts()
+var (
+	layouts         = parseLayouts(layoutTexts[:])
+	responseLayouts = parseLayouts(responseTexts[:])
+)
 
-func parseLayouts() []*layout {
-	all := make([]*layout, len(layoutTexts))
-	for key, text := range layoutTexts {
+func parseLayouts(texts []string) []*layout {
+	all := make([]*layout, len(texts))
+	for key, text := range texts {
 		if text != "" || facts[key].api != 0 {
 			words := strings.Fields(text)
 			all[key] = parseLayout(&words)
@@ -158,9 +161,13 @@ type walk struct {
 // checkBody walks the body of a request and returns what its decoding will allocate, or a little more. Errors wrap ErrMalformed.
 // What follows the last field is ignored, as Kafka does.
 func checkBody(key, version int16, body []byte) (cost int, err error) {
+	return check(layouts[key], key, version, body, MaxDecoded)
+}
+
+func check(l *layout, key, version int16, body []byte, most int) (cost int, err error) {
 	w := walk{reader: reader{b: body}, version: version, flexible: Flexible(key, version)}
-	w.limit = min(decodeFactor*len(body)+decodeFloor, MaxDecoded)
-	w.structure(layouts[key])
+	w.limit = min(decodeFactor*len(body)+decodeFloor, most)
+	w.structure(l)
 	switch {
 	case w.over:
 		return 0, fmt.Errorf("%w: a body of %d bytes needs more than %d to decode", ErrMalformed, len(body), w.limit)
@@ -178,6 +185,13 @@ func (w *walk) charge(n int) {
 }
 
 func (w *walk) structure(l *layout) {
+	if w.untagged(l); w.flexible && !l.bare && !w.bad {
+		w.tags(l.tagged)
+	}
+}
+
+// untagged walks the fields that come before the tagged ones.
+func (w *walk) untagged(l *layout) {
 	for i := range l.fields {
 		f := &l.fields[i]
 		if w.version < f.min || w.version > f.max {
@@ -186,9 +200,6 @@ func (w *walk) structure(l *layout) {
 		if w.field(f); w.bad {
 			return
 		}
-	}
-	if w.flexible && !l.bare {
-		w.tags(l.tagged)
 	}
 }
 

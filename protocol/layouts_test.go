@@ -19,9 +19,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-var update = flag.Bool("update", false, "write layouts.go anew")
+var update = flag.Bool("update", false, "write layouts.go and layouts_response.go anew")
 
-// TestLayouts reads kmsg's own decoders and compares what they read with layouts.go; with -update it writes that file. So the
+// TestLayouts reads kmsg's own decoders and compares what they read with layouts.go and layouts_response.go; with -update it writes those files. So the
 // table cannot fall behind the codecs.
 func TestLayouts(t *testing.T) {
 	pkg, err := build.Import("github.com/twmb/franz-go/pkg/kmsg", ".", build.FindOnly)
@@ -38,11 +38,18 @@ func TestLayouts(t *testing.T) {
 			decoders[f.Recv.List[0].Type.(*ast.StarExpr).X.(*ast.Ident).Name] = f
 		}
 	}
+	compareLayouts(t, decoders, "layouts.go", "layoutTexts", "request", func(key int16) any { return kmsg.RequestForKey(key) })
+	compareLayouts(t, decoders, "layouts_response.go", "responseTexts", "response", func(key int16) any { return kmsg.ResponseForKey(key) })
+}
+
+// compareLayouts compares one of the two files, or writes it.
+func compareLayouts(t *testing.T, decoders map[string]*ast.FuncDecl, name, variable, what string, message func(key int16) any) {
+	t.Helper()
 	var b bytes.Buffer
-	b.WriteString("package protocol\n\n// layoutTexts says how each request lies on the wire, in the words of parseLayout. It is written by\n" +
-		"// go test -run TestLayouts -update, from kmsg's decoders.\nvar layoutTexts = [...]string{\n")
+	fmt.Fprintf(&b, "package protocol\n\n// %s says how each %s lies on the wire, in the words of parseLayout. It is written by\n"+
+		"// go test -run TestLayouts -update, from kmsg's decoders.\nvar %s = [...]string{\n", variable, what, variable)
 	for _, a := range APIs {
-		typ := reflect.TypeOf(kmsg.RequestForKey(a.Key)).Elem()
+		typ := reflect.TypeOf(message(a.Key)).Elem()
 		text := layoutFields(decoders[typ.Name()].Body.List, typ)
 		fmt.Fprintf(&b, "%d: %s, // %s\n", a.Key, chunked(text), a.Name)
 	}
@@ -52,13 +59,13 @@ func TestLayouts(t *testing.T) {
 		t.Fatalf("%v\n%s", err, b.Bytes())
 	}
 	if *update {
-		if err := os.WriteFile("layouts.go", want, 0o644); err != nil {
+		if err := os.WriteFile(name, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, _ := os.ReadFile("layouts.go")
+	got, _ := os.ReadFile(name)
 	if !bytes.Equal(got, want) {
-		t.Error("layouts.go is not what kmsg decodes; run go test -run TestLayouts -update")
+		t.Errorf("%s is not what kmsg decodes; run go test -run TestLayouts -update", name)
 	}
 }
 

@@ -47,6 +47,6 @@ func rootCommand(p process) *cobra.Command {
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	brokerFlags(root, p)
-	root.AddCommand(brokerCommand(p), clusterCommand(p), configCommand(p), versionCommand(p))
+	root.AddCommand(brokerCommand(p), clusterCommand(p), proxyCommand(p), configCommand(p), versionCommand(p))
 	return root
 }

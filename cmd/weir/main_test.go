@@ -119,7 +119,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"broker", "--help"}, {"config"}, {"config", "print", "-h"}} {
+	for _, args := range [][]string{{"--help"}, {"broker", "--help"}, {"proxy", "--help"}, {"proxy", "check", "--help"}, {"config"}, {"config", "print", "-h"}} {
 		code, out, errs := output(nil, args...)
 		if code != 0 || errs != "" || !strings.Contains(out, "Usage:") {
 			t.Errorf("%v: exit %d %q %q", args, code, out, errs)

@@ -13,11 +13,14 @@ type rule struct {
 	ban string
 }
 
+// oneFilter is the ban of each filter of the proxy.
+const oneFilter = "a filter knows messages and what a filter is; it knows no other filter, and not the proxy"
+
 // mayImport is the import picture of docs/ARCHITECTURE.md. A package that is not here fails: decide where it stands. Tests
 // may import what they like; the compiler forbids cycles.
 var mayImport = map[string]rule{
 	"cmd/weir": {
-		[]string{"broker", "proxy", "config", "protocol"},
+		[]string{"broker", "proxy", "proxy/file", "config", "protocol"},
 		"main only starts things: what it would reach around broker.Start, a program that uses the library could not do",
 	},
 
@@ -91,7 +94,16 @@ var mayImport = map[string]rule{
 	"membership":                 {nil, "Serf reports facts in its own words; what they mean is decided by the controller"},
 	"membership/stream":          {nil, "streams between nodes know who is there, and nothing of what is said"},
 	"security":                   {[]string{"protocol"}, "mechanisms and ACLs are shared with the proxy: no broker, no settings, no sockets"},
-	"proxy":                      {[]string{"protocol", "security", "config"}, "the proxy stands before any Kafka cluster: it has no storage and needs no broker"},
+	"proxy":                      {[]string{"proxy/filter", "protocol", "security", "config", "internal/buffer"}, "the proxy stands before any Kafka cluster: it has no storage and needs no broker"},
+	"proxy/file":                 {[]string{"proxy", "proxy/filter", "proxy/filter/access", "proxy/filter/audit", "proxy/filter/chaos", "proxy/filter/policy", "proxy/filter/ratelimit", "proxy/filter/readonly", "security"}, "it knows all filters by name so that the proxy knows none"},
+	"proxy/filter/access":        {[]string{"protocol", "proxy/filter"}, oneFilter},
+	"proxy/filter/audit":         {[]string{"protocol", "proxy/filter"}, oneFilter},
+	"proxy/filter/chaos":         {[]string{"protocol", "proxy/filter"}, oneFilter},
+	"proxy/filter/policy":        {[]string{"protocol", "proxy/filter"}, oneFilter},
+	"proxy/filter/ratelimit":     {[]string{"proxy/filter"}, oneFilter},
+	"proxy/filter/readonly":      {[]string{"protocol", "proxy/filter"}, oneFilter},
+	"security/securitytest":      {nil, "it makes certificates for tests and knows nothing else"},
+	"proxy/filter":               {[]string{"protocol"}, "a filter sees messages: it knows no socket, no frame and no other filter"},
 
 	"internal/buffer": {nil, "it keeps bytes and knows nothing of what is in them"},
 	"internal/lint":   {nil, "it reads the source of the others"},
@@ -104,7 +116,7 @@ var mayImport = map[string]rule{
 // docs/decisions/0001-libraries.md.
 var mayUse = map[string]rule{
 	"github.com/twmb/franz-go/pkg/kmsg": {
-		[]string{"protocol", "broker/api", "broker", "broker/fetch", "broker/peer", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy", "internal/sim"},
+		[]string{"protocol", "broker/api", "broker", "broker/fetch", "broker/peer", "controller", "controller/raft", "coordinator/group", "coordinator/txn", "proxy", "internal/sim", "proxy/filter", "proxy/filter/policy", "proxy/filter/readonly"},
 		"messages of the wire end at the handlers; logs and partitions know batches",
 	},
 	"github.com/tidwall/wal": {
@@ -142,6 +154,10 @@ var mayUse = map[string]rule{
 	"github.com/magiconair/properties": {
 		[]string{"config"},
 		"properties text is read in one place",
+	},
+	"go.yaml.in/yaml/v3": {
+		[]string{"proxy/file"},
+		"YAML is read in one place",
 	},
 	"github.com/spf13/cobra": {
 		[]string{"cmd/weir"},

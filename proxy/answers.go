@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/protocol"
+	"weir/proxy/filter"
+)
+
+// maxAnswer is the largest answer that is passed on: Kafka's clients take no larger one.
+const maxAnswer = 1<<31 - 1
+
+// takeAnswers forwards answers until an error. io.EOF is the end between two of them.
+func (c *conn) takeAnswers() error {
+	for {
+		size, err := c.up.frameSize(0, maxAnswer)
+		if err != nil {
+			return err
+		}
+		e, ok := c.q.front()
+		if !ok {
+			return fmt.Errorf("%w: an answer of %d bytes that nobody asked for", protocol.ErrMalformed, size)
+		}
+		if !e.raw {
+			if size < 4 {
+				return fmt.Errorf("%w: an answer of %d bytes", protocol.ErrMalformed, size)
+			}
+			b, err := c.up.peek(8)
+			if err != nil {
+				return err
+			}
+			if id := int32(binary.BigEndian.Uint32(b[4:])); id != e.correlation {
+				return fmt.Errorf("%w: the answer to request %d has correlation id %d", protocol.ErrMalformed, e.correlation, id)
+			}
+		}
+		sent, err := c.takeAnswer(&e, size)
+		if err != nil {
+			return err
+		}
+		// Whoever sees an empty queue may write to the client.
+		if c.q.last() {
+			if err := c.up.flush(); err != nil {
+				return err
+			}
+		}
+		c.q.pop()
+		if err := c.done(&e, sent); err != nil {
+			return err
+		}
+	}
+}
+
+// takeAnswer forwards one answer and returns how long it became.
+func (c *conn) takeAnswer(e *entry, size int) (int, error) {
+	rw, rewritten := rewritings[e.key]
+	rewritten = rewritten && e.version >= rw.from
+	filtered := e.x != nil && e.x.Answers()
+	switch {
+	case e.raw || e.opaque:
+	case filtered || rewritten && !rw.hint || e.key == int16(kmsg.ApiVersions) || e.key == int16(kmsg.SASLHandshake):
+		return c.rewrite(e, size)
+	case rewritten && size <= peekBytes-4:
+		return c.hinted(e, size)
+	case rewritten:
+		return 4 + size, c.streamed(e, size)
+	}
+	return 4 + size, c.up.pass(4 + size)
+}
+
+// rewrite decodes an answer, changes it and sends it on.
+func (c *conn) rewrite(e *entry, size int) (int, error) {
+	held, err := c.up.frame(size, &c.p.answers, c.ctx.Done())
+	if err != nil {
+		return 0, err
+	}
+	defer held.release()
+	return c.rewriteHeld(e, held)
+}
+
+func (c *conn) rewriteHeld(e *entry, held *held) (int, error) {
+	_, body, err := protocol.ResponseBody(e.key, e.version, held.b)
+	if err != nil {
+		return 0, err
+	}
+	version := e.version
+	if e.key == int16(kmsg.ApiVersions) && len(body) >= 2 && int16(binary.BigEndian.Uint16(body)) == int16(protocol.UnsupportedVersion) {
+		version = 0 // KIP-511
+	}
+	resp := protocol.NewResponse(e.key, version)
+	if err := protocol.DecodeResponse(resp, body, held); err != nil {
+		return 0, err
+	}
+	if rw, ok := rewritings[e.key]; ok && version >= rw.from {
+		c.view.seen = nil
+		rw.fn(&c.view, resp)
+	}
+	switch r := resp.(type) {
+	case *kmsg.ApiVersionsResponse:
+		c.l.c.capVersions(r)
+	case *kmsg.SASLHandshakeResponse:
+		if r.ErrorCode == 0 {
+			c.tokens.Store(e.tokens)
+		}
+	}
+	if e.x != nil {
+		if err := e.x.Response(resp); err != nil {
+			var r *filter.Refused
+			if !errors.As(err, &r) {
+				return 0, fmt.Errorf("%w: %w", errFilter, err)
+			}
+			e.x.Code = r.Code
+			filter.Spoil(resp, r.Code)
+		}
+	}
+	return held.encode(c.toClient, held.b[:len(held.b)-len(body)], resp, c.p.cfg.StallTimeout)
+}
+
+// hinted forwards a short answer that may name brokers at its end.
+func (c *conn) hinted(e *entry, size int) (int, error) {
+	b, err := c.up.peek(4 + size)
+	if err != nil {
+		return 0, err
+	}
+	_, body, err := protocol.ResponseBody(e.key, e.version, b[4:4+size])
+	if err != nil {
+		return 0, err
+	}
+	at, err := protocol.ResponseTags(e.key, e.version, body)
+	if err != nil {
+		return 0, err
+	}
+	if body[at] == 0 {
+		return 4 + size, c.up.pass(4 + size)
+	}
+	return c.rewrite(e, size)
+}
+
+// streamed forwards a long answer that may name brokers at its end, without holding it. They cannot be rewritten there, as the length of
+// the frame has been sent already: they are made a tagged field that no client knows. A client without the hint asks for metadata.
+func (c *conn) streamed(e *entry, size int) error {
+	b, err := c.up.peek(9)
+	if err != nil {
+		return err
+	}
+	if b[8] != 0 {
+		return fmt.Errorf("%w: a response header with tagged fields", protocol.ErrMalformed)
+	}
+	if err := c.up.pass(9); err != nil {
+		return err
+	}
+	left, err := protocol.ScanResponse(e.key, e.version, size-5, stream{c.up})
+	if err != nil {
+		return err
+	}
+	if left > 1 {
+		if left < 3 || left > peekBytes {
+			return fmt.Errorf("%w: tagged fields of %d bytes", protocol.ErrMalformed, left)
+		}
+		if b, err = c.up.peek(left); err != nil {
+			return err
+		}
+		hideTags(b[:left])
+	}
+	return c.up.pass(left)
+}
+
+// hideTags makes a block of tagged fields one field that no client knows, of the same length.
+func hideTags(b []byte) {
+	const unused = 100 // the number of a field that Kafka does not have
+	clear(b)
+	b[0], b[1] = 1, unused
+	if len(b) < 5 {
+		b[2] = byte(len(b) - 3)
+		return
+	}
+	n := len(b) - 5
+	b[2], b[3], b[4] = byte(n)|0x80, byte(n>>7)|0x80, byte(n>>14)
+}
+
+// stream is a source as protocol knows it.
+type stream struct{ s *source }
+
+func (s stream) Peek(n int) ([]byte, error) { return s.s.peek(n) }
+func (s stream) Pass(n int) error           { return s.s.pass(n) }
+
+// capVersions leaves of what the upstream broker serves what the proxy and its filters serve.
+func (c *cluster) capVersions(r *kmsg.ApiVersionsResponse) {
+	chain := c.chain.Load()
+	kept := r.ApiKeys[:0]
+	for _, k := range r.ApiKeys {
+		api, known := protocol.Lookup(k.ApiKey)
+		switch {
+		case !known && !c.conf().PassUnknown:
+			continue
+		case known:
+			most := chain.Limit(api)
+			if most < api.Max || !c.conf().PassUnknown {
+				k.MaxVersion = min(k.MaxVersion, most)
+			}
+			if api.Listeners&protocol.OnBroker == 0 || k.MaxVersion < k.MinVersion {
+				continue
+			}
+		}
+		kept = append(kept, k)
+	}
+	r.ApiKeys = kept
+}
