@@ -1,0 +1,98 @@
+package chaos
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	compat "weir-compat"
+)
+
+// edit is a change to a file of franz-go's suite: what is there once, and what stands there instead.
+type edit struct{ from, to string }
+
+// patient lets a member of the ETL tests outlive a broker that is away. Unchanged, they end at the first error that a client tells
+// of, be it that a JoinGroup was under way when the connection broke, which no broker can prevent. What the client tells is printed;
+// it goes on by itself. A record that is read again, because the commit was under way, is printed and not counted a second time, so
+// that at the end each group must still have read each record.
+var patient = []edit{
+	{`c.sendErr(fmt.Errorf("poll got unexpected errs: %v", fetchErrs))
+				return`, `fmt.Printf("passed over: errors of a poll: %v\n", fetchErrs)
+				continue`},
+	{`c.sendErr(fmt.Errorf("unable to commit in revoked: %v", err))`, `fmt.Printf("passed over: errors of a commit when revoked: %v\n", err)`},
+	{`c.sendErr(fmt.Errorf("unable to commit: %v", err))`, `fmt.Printf("passed over: errors of a commit: %v\n", err)`},
+	{`c.sendErr(fmt.Errorf("saw double offset t %s p%do%d", r.Topic, r.Partition, r.Offset))
+					c.mu.Unlock()
+					return`, `fmt.Printf("passed over: records read again: %s p%do%d\n", r.Topic, r.Partition, r.Offset)
+					c.mu.Unlock()
+					continue`},
+}
+
+// buildSuite compiles the tests of franz-go's client with edits to one of their files, in a copy of the module.
+func buildSuite(t *testing.T, file string, edits []edit) string {
+	t.Helper()
+	const module = "github.com/twmb/franz-go"
+	dir := t.TempDir()
+	copied, binary := filepath.Join(dir, "franz-go"), filepath.Join(dir, "kgo.test")
+	source := strings.TrimSpace(goTool(t, "list", "-m", "-f", "{{.Dir}}", module))
+	if err := os.CopyFS(copied, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(copied, "pkg", "kgo", file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range edits {
+		if n := bytes.Count(text, []byte(e.from)); n != 1 {
+			t.Fatalf("the suite has changed: this is %d times in %s: %s", n, file, e.from)
+		}
+		text = bytes.Replace(text, []byte(e.from), []byte(e.to), 1)
+	}
+	if err := os.Remove(file); err != nil { // what is copied from the cache of modules cannot be written
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	modules := filepath.Join(dir, "go.mod")
+	for _, name := range []string{"go.mod", "go.sum"} { // with what else the client needs, in the versions that this module has
+		text, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	goTool(t, "mod", "edit", "-replace", module+"="+copied, modules)
+	goTool(t, "test", "-c", "-modfile", modules, "-o", binary, module+"/pkg/kgo")
+	return binary
+}
+
+func goTool(t *testing.T, args ...string) string {
+	t.Helper()
+	var stderr strings.Builder
+	cmd := exec.Command("go", args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out)
+}
+
+// startKillable starts a broker with the settings that the suite's maintainers give theirs. Kafka gets a short session of brokers
+// too: as long as the controller believes in the one that was killed, the new one is not let in, nine seconds by default.
+func startKillable(t *testing.T) *compat.Broker {
+	t.Helper()
+	settings := []string{"group.consumer.heartbeat.interval.ms=1000", "group.consumer.min.heartbeat.interval.ms=1000",
+		"group.initial.rebalance.delay.ms=0"}
+	if os.Getenv("WEIR_COMPAT_KAFKA") != "" {
+		settings = append(settings, "broker.session.timeout.ms=1000", "broker.heartbeat.interval.ms=200")
+	}
+	return compat.Start(t, settings...)
+}
