@@ -213,7 +213,7 @@ func (b *Broker) run() error {
 	}
 	defer log.Close()
 	cmd.Stderr = log
-	cmd.SysProcAttr = dieWithParent()
+	cmd.SysProcAttr = DieWithParent()
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

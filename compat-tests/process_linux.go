@@ -2,7 +2,7 @@ package compat
 
 import "syscall"
 
-// dieWithParent ends the broker when the test process is killed: nothing else would.
-func dieWithParent() *syscall.SysProcAttr {
+// DieWithParent ends the broker when the test process is killed: nothing else would.
+func DieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

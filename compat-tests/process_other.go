@@ -4,4 +4,4 @@ package compat
 
 import "syscall"
 
-func dieWithParent() *syscall.SysProcAttr { return nil }
+func DieWithParent() *syscall.SysProcAttr { return nil }

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"testing"
@@ -9,7 +10,16 @@ import (
 	compat "weir-compat"
 )
 
-func TestMain(m *testing.M) { compat.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envTeller) != "" { // this process is a producer of the bank
+		if err := teller(); err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		return
+	}
+	compat.Main(m)
+}
 
 // number is an environment variable's, or the one for a short run.
 func number(t *testing.T, variable string, short int) int {
