@@ -14,11 +14,16 @@ import (
 // edit is a change to a file of franz-go's suite: what is there once, and what stands there instead.
 type edit struct{ from, to string }
 
-// patient lets a member of the ETL tests outlive a broker that is away. Unchanged, they end at the first error that a client tells
-// of, be it that a JoinGroup was under way when the connection broke, which no broker can prevent. What the client tells is printed;
-// it goes on by itself. A record that is read again, because the commit was under way, is printed and not counted a second time, so
-// that at the end each group must still have read each record.
+// patient lets the ETL test of groups outlive a broker that is away. Unchanged, it ends at the first error that a client tells of, be
+// it that a JoinGroup was under way when the connection broke, which no broker can prevent. What the client tells is printed; it goes
+// on by itself. A record that is read again, because the commit was under way, is printed and not counted a second time, so that at
+// the end each group must still have read each record.
+//
+// Sessions are shorter than the time between two kills. That a classic member left is in the log with the next generation only, so
+// that a broker that is killed before waits for it again, and a session of 20 seconds, which begins anew with each start, never ends.
 var patient = []edit{
+	{`sessTimeout := 20 * time.Second`, `sessTimeout := 3 * time.Second`},
+	{`SessionTimeout(sessTimeout),`, `SessionTimeout(sessTimeout), HeartbeatInterval(500*time.Millisecond),`},
 	{`c.sendErr(fmt.Errorf("poll got unexpected errs: %v", fetchErrs))
 				return`, `fmt.Printf("passed over: errors of a poll: %v\n", fetchErrs)
 				continue`},
@@ -85,12 +90,13 @@ func goTool(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// startKillable starts a broker with the settings that the suite's maintainers give theirs. Kafka gets a short session of brokers
+// startKillable starts a broker whose groups are quick. Kafka gets a short session of brokers
 // too: as long as the controller believes in the one that was killed, the new one is not let in, nine seconds by default.
 func startKillable(t *testing.T) *compat.Broker {
 	t.Helper()
-	settings := []string{"group.consumer.heartbeat.interval.ms=1000", "group.consumer.min.heartbeat.interval.ms=1000",
-		"group.initial.rebalance.delay.ms=0"}
+	settings := []string{"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000",
+		"group.consumer.heartbeat.interval.ms=1000", "group.consumer.min.heartbeat.interval.ms=1000",
+		"group.consumer.session.timeout.ms=3000", "group.consumer.min.session.timeout.ms=3000"}
 	if os.Getenv("WEIR_COMPAT_KAFKA") != "" {
 		settings = append(settings, "broker.session.timeout.ms=1000", "broker.heartbeat.interval.ms=200")
 	}
