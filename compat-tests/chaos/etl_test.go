@@ -29,6 +29,9 @@ const killEvery = 5 * time.Second
 // seconds: no group loses a record, and what it reads again is counted.
 func TestGroupETLWithKills(t *testing.T) { runETL(t, "TestGroupETL", "group_test.go", patient) }
 
+// The same in transactions: each record is moved exactly once.
+func TestTxnETLWithKills(t *testing.T) { runETL(t, "TestTxnEtl", "txn_test.go", patientTxn) }
+
 func runETL(t *testing.T, name, file string, edits []edit) {
 	suite := buildSuite(t, file, edits)
 	runs, records := number(t, envRuns, 2), number(t, envRecords, 50_000)
@@ -40,6 +43,9 @@ func runETL(t *testing.T, name, file string, edits []edit) {
 			t.Logf("%d kills in %v; %s", r.kills, r.took.Round(time.Second), r.verdicts())
 			if r.kills < 2 {
 				t.Errorf("only %d kills: %s=%d is too small here", r.kills, envRecords, records)
+			}
+			if name == "TestGroupETL" { // in transactions they take effect in the order of the markers
+				checkCommits(t, b)
 			}
 			if r.err != nil {
 				t.Errorf("%s: %v\n%s", name, r.err, r.reasons())
