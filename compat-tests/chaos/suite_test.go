@@ -21,20 +21,74 @@ type edit struct{ from, to string }
 //
 // Sessions are shorter than the time between two kills. That a classic member left is in the log with the next generation only, so
 // that a broker that is killed before waits for it again, and a session of 20 seconds, which begins anew with each start, never ends.
+//
+// One check is new: who gets a partition reads nothing from before what was known to be committed when it got it.
 var patient = []edit{
-	{`sessTimeout := 20 * time.Second`, `sessTimeout := 3 * time.Second`},
-	{`SessionTimeout(sessTimeout),`, `SessionTimeout(sessTimeout), HeartbeatInterval(500*time.Millisecond),`},
+	{`"github.com/twmb/franz-go/pkg/kerr"`, `"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"`},
+	{`func (c *testConsumer) goGroupETL(`, ackedOffsets + `func (c *testConsumer) goGroupETL(`},
+	{`sessTimeout := 20 * time.Second`, `sessTimeout, floors := 3*time.Second, map[int32]int64{}`},
+	{`SessionTimeout(sessTimeout),`, `SessionTimeout(sessTimeout), HeartbeatInterval(500*time.Millisecond),
+		AutoCommitCallback(func(cl *Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, _ error) {
+			acked.add(c.group, cl.CommittedOffsets())
+		}),
+		OnPartitionsAssigned(func(_ context.Context, _ *Client, assigned map[string][]int32) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			acked.floors(c.group, assigned[c.consumeFrom], floors)
+		}),`},
 	{`c.sendErr(fmt.Errorf("poll got unexpected errs: %v", fetchErrs))
 				return`, `fmt.Printf("passed over: errors of a poll: %v\n", fetchErrs)
 				continue`},
+	{`if err := cl.CommitUncommittedOffsets(ctx); err != nil {`, `err := cl.CommitUncommittedOffsets(ctx)
+			acked.add(c.group, cl.CommittedOffsets())
+			if err != nil {`},
 	{`c.sendErr(fmt.Errorf("unable to commit in revoked: %v", err))`, `fmt.Printf("passed over: errors of a commit when revoked: %v\n", err)`},
 	{`c.sendErr(fmt.Errorf("unable to commit: %v", err))`, `fmt.Printf("passed over: errors of a commit: %v\n", err)`},
+	{`if _, exists := c.partOffsets[partOffset{r.Partition, r.Offset}]; exists {`, `if floor := floors[r.Partition]; r.Offset < floor {
+					c.sendErr(fmt.Errorf("read t %s p%do%d, and %d was committed before", r.Topic, r.Partition, r.Offset, floor))
+				}
+				if _, exists := c.partOffsets[partOffset{r.Partition, r.Offset}]; exists {`},
 	{`c.sendErr(fmt.Errorf("saw double offset t %s p%do%d", r.Topic, r.Partition, r.Offset))
 					c.mu.Unlock()
 					return`, `fmt.Printf("passed over: records read again: %s p%do%d\n", r.Topic, r.Partition, r.Offset)
 					c.mu.Unlock()
 					continue`},
 }
+
+// ackedOffsets is what the suite gets to know the commits that were answered.
+const ackedOffsets = `var acked ackedOffsets
+
+type ackedOffsets struct {
+	mu sync.Mutex
+	m  map[string]map[int32]int64
+}
+
+func (a *ackedOffsets) add(group string, committed map[string]map[int32]EpochOffset) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.m == nil {
+		a.m = map[string]map[int32]int64{}
+	}
+	if a.m[group] == nil {
+		a.m[group] = map[int32]int64{}
+	}
+	for _, partitions := range committed {
+		for p, o := range partitions {
+			a.m[group][p] = max(a.m[group][p], o.Offset)
+		}
+	}
+}
+
+func (a *ackedOffsets) floors(group string, partitions []int32, into map[int32]int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range partitions {
+		into[p] = a.m[group][p]
+	}
+}
+
+`
 
 // patientTxn is the same for the ETL test of transactions, but that a record which is read again in a transaction that was committed
 // fails it. A transaction whose end the client could not reach is aborted, and its records come again.
@@ -106,7 +160,7 @@ func startKillable(t *testing.T) *compat.Broker {
 		"group.consumer.heartbeat.interval.ms=1000", "group.consumer.min.heartbeat.interval.ms=1000",
 		"group.consumer.session.timeout.ms=3000", "group.consumer.min.session.timeout.ms=3000"}
 	if os.Getenv("WEIR_COMPAT_KAFKA") != "" {
-		settings = append(settings, "broker.session.timeout.ms=1000", "broker.heartbeat.interval.ms=200")
+		settings = append(settings, "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
 	}
 	return compat.Start(t, settings...)
 }
