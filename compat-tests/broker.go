@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,6 +43,7 @@ type Broker struct {
 	kind     kind
 	dir      string
 	settings []string
+	behind   bool   // clients come by another address, which is advertised
 	control  string // Kafka's controller port
 	cmd      *exec.Cmd
 	exited   chan struct{} // closed when cmd has been waited for
@@ -186,6 +188,13 @@ func launch(dir string, settings []string) (*Broker, error) {
 		return launchKafka(dir, version, settings)
 	}
 	b := &Broker{Addr: "127.0.0.1:0", kind: ownBinary, dir: dir, settings: settings}
+	if slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "advertised.listeners=") }) {
+		ports, err := freePorts(1) // the ready line says what is advertised
+		if err != nil {
+			return nil, err
+		}
+		b.Addr, b.behind = "127.0.0.1:"+ports[0], true
+	}
 	if _, err := Binary(); err != nil {
 		return nil, err
 	}
@@ -275,7 +284,9 @@ func (b *Broker) awaitReady(ready <-chan string) error {
 	if b.kind == ownBinary {
 		select {
 		case addr := <-ready:
-			b.Addr = addr
+			if !b.behind {
+				b.Addr = addr
+			}
 			return nil
 		case <-b.exited:
 			return fmt.Errorf("the broker ended with %v before it was ready", b.cmd.ProcessState)

@@ -154,11 +154,11 @@ func goTool(t *testing.T, args ...string) string {
 
 // startKillable starts a broker whose groups are quick. Kafka gets a short session of brokers
 // too: as long as the controller believes in the one that was killed, the new one is not let in, nine seconds by default.
-func startKillable(t *testing.T) *compat.Broker {
+func startKillable(t *testing.T, more ...string) *compat.Broker {
 	t.Helper()
-	settings := []string{"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000",
+	settings := append(more, "group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000",
 		"group.consumer.heartbeat.interval.ms=1000", "group.consumer.min.heartbeat.interval.ms=1000",
-		"group.consumer.session.timeout.ms=3000", "group.consumer.min.session.timeout.ms=3000"}
+		"group.consumer.session.timeout.ms=3000", "group.consumer.min.session.timeout.ms=3000")
 	if os.Getenv("WEIR_COMPAT_KAFKA") != "" {
 		settings = append(settings, "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
 	}
