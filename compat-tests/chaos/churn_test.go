@@ -106,8 +106,8 @@ type crew struct {
 	addr, group, topic string
 	next               bool // the consumer protocol (KIP-848)
 
-	members                   []*member // of the goroutine of the test
-	joined, left, died, waits int
+	members            []*member // of the goroutine of the test
+	joined, left, died int
 
 	mu    sync.Mutex
 	seen  []uint16 // by number of a record: how often

@@ -80,6 +80,7 @@ func runKilled(t *testing.T, b *compat.Broker, addr, suite, name string, records
 	}
 	defer output.Close()
 	cmd.Stdout, cmd.Stderr = output, output
+	cmd.SysProcAttr = compat.DieWithParent()
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
