@@ -31,7 +31,9 @@ const (
 // are replaced, and records come all along. Each group reads every record, and the broker's memory stops growing.
 func TestChurn(t *testing.T) {
 	lasts := span(t, envChurn, 30*time.Second)
-	b := compat.Start(t, "group.initial.rebalance.delay.ms=100", "group.min.session.timeout.ms=1000",
+	// Whoever dies leaves its fetch sessions behind, which go when the cache is full: with the 1,000 places of the default it fills for
+	// longer than the test lasts.
+	b := compat.Start(t, "max.incremental.fetch.session.cache.slots=200", "group.initial.rebalance.delay.ms=100", "group.min.session.timeout.ms=1000",
 		"group.consumer.heartbeat.interval.ms=1000", "group.consumer.min.heartbeat.interval.ms=1000",
 		"group.consumer.session.timeout.ms=6000", "group.consumer.min.session.timeout.ms=6000")
 	topic := compat.CreateTopic(t, b, churnPartitions)
