@@ -23,7 +23,7 @@ func startProxy(t *testing.T, upstream string, flags ...string) string {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(binary, append([]string{"proxy", "--upstream", upstream, "--listen", "127.0.0.1:0"}, flags...)...)
-	cmd.SysProcAttr = dieWithParent()
+	cmd.SysProcAttr = DieWithParent()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
