@@ -2,7 +2,9 @@ package broker
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -53,8 +55,16 @@ func startForTxns(t *testing.T, dir string, settings ...string) *txnBed {
 func (x *txnBed) killed() *txnBed {
 	x.t.Helper()
 	dir := x.t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(x.dir)); err != nil {
-		x.t.Fatal(err)
+	for tries := 0; ; tries++ {
+		err := os.CopyFS(dir, os.DirFS(x.dir))
+		if err == nil {
+			break
+		}
+		// A temporary file that had its name a moment ago.
+		if !errors.Is(err, fs.ErrNotExist) || tries > 10 {
+			x.t.Fatal(err)
+		}
+		dir = x.t.TempDir()
 	}
 	x.b.Close() // what it writes now is nowhere
 	return startForTxns(x.t, dir, x.settings...)
