@@ -44,6 +44,11 @@ func startForTxns(t *testing.T, dir string, settings ...string) *txnBed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { x.b.Close() })
+	for p := range int32(3) { // who asks earlier is told that it loads
+		if err := errors.Join(x.b.groups.Wait(t.Context(), p), x.b.txns.Wait(t.Context(), p)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if x.nc, err = net.Dial("tcp", x.b.Addr()); err != nil {
 		t.Fatal(err)
 	}
