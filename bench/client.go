@@ -75,6 +75,8 @@ func dial(b *broker) (*wire, error) {
 	return newWire(conn), nil
 }
 
+func (w *wire) close() error { return w.conn.Close() }
+
 var formatter = kmsg.NewRequestFormatter(kmsg.FormatterClientID("bench"))
 
 func (w *wire) ask(request kmsg.Request, version int16) (kmsg.Response, error) {

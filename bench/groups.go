@@ -91,7 +91,7 @@ func dies(b *broker, protocol string, run int) (result, error) {
 		return nil, err
 	}
 	begin := time.Now()
-	if err := members[1].hang(); err != nil {
+	if err := errors.Join(members[1].beat(), members[1].close()); err != nil {
 		return nil, err
 	}
 	ms, err := newRebalance(1, partitions).run(members[:1], begin)
@@ -152,7 +152,7 @@ func byMany(b *broker, topic string, partitions int, next func(client, i int) (g
 		if err != nil {
 			return 0, err
 		}
-		defer c.conn.Close()
+		defer c.close()
 		all.Go(func() {
 			for {
 				group, offset, more := next(client, counts[client])
@@ -213,7 +213,7 @@ func prepareCommits(b *broker, topic string, partitions int, groups []string) er
 	if err != nil {
 		return err
 	}
-	defer w.conn.Close()
+	defer w.close()
 	return w.awaitCoordinator(groups...)
 }
 
@@ -241,22 +241,10 @@ func (s *suite) manyGroups() error {
 		if err != nil || commits != n {
 			return fmt.Errorf("%d commits of %d: %w", commits, n, err)
 		}
-		time.Sleep(2 * time.Second)
-		r := result{}
-		if r["RSS MiB"], err = b.rss(); err != nil {
+		r, err := fullThenKilled(b, "OffsetFetch", func() error { return awaitOffsets(b, topic, partitions, groups) })
+		if err != nil {
 			return err
 		}
-		if err := b.stop(false); err != nil {
-			return err
-		}
-		begin := time.Now()
-		if err := b.start(); err != nil {
-			return err
-		}
-		if err := awaitOffsets(b, topic, partitions, groups); err != nil {
-			return err
-		}
-		r["first OffsetFetch after kill -9 ms"] = milliseconds(time.Since(begin))
 		s.add("10,000 groups", name, r)
 		return nil
 	})

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -16,8 +15,9 @@ import (
 type member interface {
 	// follow takes part in a rebalance until it is over.
 	follow(*rebalance) error
+	beat() error
 	leave() error
-	hang() error // heartbeats and is gone
+	close() error // the connection
 }
 
 // group is one that many members share, of a topic with so many partitions.
@@ -44,7 +44,7 @@ func newGroup(b *broker, name string, partitions int, pause time.Duration) (*gro
 	if err != nil {
 		return nil, err
 	}
-	defer w.conn.Close()
+	defer w.close()
 	if err := w.awaitCoordinator(name); err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func newGroup(b *broker, name string, partitions int, pause time.Duration) (*gro
 	return g, nil
 }
 
-// awaitCoordinator has the internal topic made and waits until the coordinator serves all of these groups.
+// awaitCoordinator has the internal topic made and polls until the coordinator serves all of these groups: nothing tells of a load.
 func (w *wire) awaitCoordinator(groups ...string) error {
 	find := kmsg.NewPtrFindCoordinatorRequest()
 	find.CoordinatorKey = groups[0]
@@ -97,7 +97,6 @@ type rebalance struct {
 	at     map[int32]int
 	owned  int
 	greedy int // members with more than their share
-	closed bool
 	failed error
 }
 
@@ -128,14 +127,17 @@ func (r *rebalance) has(m member, epoch int32, owned int) {
 	if owned > share {
 		r.greedy++
 	}
-	if !r.closed && r.at[epoch] == r.members && r.owned == r.partitions && r.greedy == 0 {
+	if r.at[epoch] == r.members && r.owned == r.partitions && r.greedy == 0 {
 		r.finish(nil)
 	}
 }
 
+// finish ends it, unless it is over. It is called under the lock.
 func (r *rebalance) finish(err error) {
-	r.closed, r.failed, r.end = true, err, time.Now()
-	close(r.over)
+	if !r.isOver() {
+		r.failed, r.end = err, time.Now()
+		close(r.over)
+	}
 }
 
 func (r *rebalance) isOver() bool {
@@ -154,19 +156,15 @@ func (r *rebalance) run(members []member, begin time.Time) (float64, error) {
 		all.Go(func() {
 			if err := m.follow(r); err != nil {
 				r.mu.Lock()
-				if !r.closed {
-					r.finish(err)
-				}
-				r.mu.Unlock()
+				defer r.mu.Unlock()
+				r.finish(err)
 			}
 		})
 	}
 	limit := time.AfterFunc(patience, func() {
 		r.mu.Lock()
-		if !r.closed {
-			r.finish(fmt.Errorf("not stable in %v: %d members with %d of %d partitions", patience, len(r.last), r.owned, r.partitions))
-		}
-		r.mu.Unlock()
+		defer r.mu.Unlock()
+		r.finish(fmt.Errorf("not stable in %v: %d members with %d of %d partitions", patience, len(r.last), r.owned, r.partitions))
 	})
 	defer limit.Stop()
 	<-r.over
@@ -205,7 +203,7 @@ func (m *classic) follow(r *rebalance) error {
 		case err != nil:
 			return err
 		default:
-			time.Sleep(m.g.pause)
+			time.Sleep(m.g.pause) // between two heartbeats, as a client waits, only shorter
 		}
 	}
 	return nil
@@ -292,10 +290,6 @@ func (m *classic) leave() error {
 	return kerr.ErrorForCode(response.(*kmsg.LeaveGroupResponse).ErrorCode)
 }
 
-func (m *classic) hang() error {
-	return errors.Join(m.beat(), m.conn.Close())
-}
-
 // consumer is a member by ConsumerGroupHeartbeat: it gives up at once what it is to give up.
 type consumer struct {
 	*wire
@@ -312,7 +306,7 @@ func (m *consumer) follow(r *rebalance) error {
 			return err
 		}
 		r.has(m, m.epoch, m.count())
-		if !m.news {
+		if !m.news { // what is new is told at once
 			time.Sleep(m.g.pause)
 		}
 	}
@@ -359,16 +353,11 @@ func (m *consumer) leave() error {
 	return m.beat()
 }
 
-func (m *consumer) hang() error {
-	return errors.Join(m.beat(), m.conn.Close())
-}
-
 // enter opens the connections of so many members.
 func (g *group) enter(protocol string, n int) (members []member, closeAll func(), err error) {
-	var conns []net.Conn
 	closeAll = func() {
-		for _, c := range conns {
-			c.Close()
+		for _, m := range members {
+			m.close()
 		}
 	}
 	for i := range n {
@@ -377,7 +366,6 @@ func (g *group) enter(protocol string, n int) (members []member, closeAll func()
 			closeAll()
 			return nil, nil, err
 		}
-		conns = append(conns, w.conn)
 		if protocol == "classic" {
 			members = append(members, &classic{wire: w, g: g})
 		} else {

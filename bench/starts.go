@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// settle is how long a broker is left alone before its memory or files are counted: what the last requests took (garbage, buffers,
+// files to close) goes a moment after their answers, in Kafka too.
+const settle = 2 * time.Second
+
 // timedStart starts b and returns the milliseconds until it answers for so many partitions of a topic.
 func timedStart(b *broker, topic string, partitions int) (float64, error) {
 	begin := time.Now()
@@ -13,6 +17,24 @@ func timedStart(b *broker, topic string, partitions int) (float64, error) {
 	}
 	err := awaitReady(b, topic, partitions)
 	return milliseconds(time.Since(begin)), err
+}
+
+// fullThenKilled is the memory of a broker that is full, and how long after kill -9 it answers what await asks.
+func fullThenKilled(b *broker, answer string, await func() error) (result, error) {
+	time.Sleep(settle)
+	memory, err := b.rss()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.stop(false); err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	if err := b.start(); err != nil {
+		return nil, err
+	}
+	err = await()
+	return result{"RSS MiB": memory, "first " + answer + " after kill -9 ms": milliseconds(time.Since(begin))}, err
 }
 
 // each gives every broker its turn, so many times.
@@ -27,7 +49,7 @@ func (s *suite) each(turn func(name string) error) error {
 	return nil
 }
 
-// startEmpty is from the start of the process to the first answer, with nothing in the folder, and the memory two seconds later.
+// startEmpty is from the start of the process to the first answer, with nothing in the folder, and the memory when it has settled.
 func (s *suite) startEmpty() error {
 	return s.each(func(name string) error {
 		b, err := newBroker(name, s.dir)
@@ -39,7 +61,7 @@ func (s *suite) startEmpty() error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(settle)
 		memory, err := b.rss()
 		s.add("start, empty", name, result{"ms": ms, "RSS MiB": memory})
 		return err
@@ -61,7 +83,7 @@ func (s *suite) memory() error {
 		if err := awaitReady(b, "many", partitions); err != nil {
 			return err
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(settle)
 		before, err := b.rss()
 		if err != nil {
 			return err
@@ -98,7 +120,7 @@ func (s *suite) manyPartitions() error {
 			}
 			r[topic.figure] = milliseconds(time.Since(begin))
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(settle)
 		if r["open files"], err = b.files(); err != nil {
 			return err
 		}
