@@ -3,8 +3,6 @@ package compat
 import (
 	"context"
 	"fmt"
-	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,37 +30,13 @@ var libraries = []struct {
 
 // member is one of a crew. It commits what it has read.
 type member struct {
-	crew  *crew
-	run   func(ctx context.Context)       // reads until ctx ends
-	bye   func(ctx context.Context) error // commits the rest and leaves
-	stop  context.CancelFunc
-	done  chan struct{}
-	n     int // records read; under the crew's lock
-	mu    sync.Mutex
-	dead  bool
-	conns []net.Conn
-}
-
-// dial makes the member's connections, and none once it is dead.
-func (m *member) dial(ctx context.Context, network, host string) (net.Conn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, network, host)
-	if err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.dead {
-		c.Close()
-		return nil, net.ErrClosed
-	}
-	m.conns = append(m.conns, c)
-	return c, nil
-}
-
-// Dial is dial as sarama calls it.
-func (m *member) Dial(network, host string) (net.Conn, error) {
-	return m.dial(context.Background(), network, host)
+	crew *crew
+	line Lifeline
+	run  func(ctx context.Context)       // reads until ctx ends
+	bye  func(ctx context.Context) error // commits the rest and leaves
+	stop context.CancelFunc
+	done chan struct{}
+	n    int // records read; under the crew's lock
 }
 
 // read notes a record.
@@ -79,12 +53,7 @@ func (m *member) read(key []byte) {
 
 // die cuts the member off, as a process that was killed: it cannot even leave the group.
 func (m *member) die() {
-	m.mu.Lock()
-	m.dead = true
-	for _, c := range m.conns {
-		c.Close()
-	}
-	m.mu.Unlock()
+	m.line.Cut()
 	m.stop()
 	go func() {
 		<-m.done
@@ -128,13 +97,13 @@ func again(ctx context.Context, try func() error) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // nothing tells when the rebalance is over
 	}
 }
 
 func franzMember(c *crew, m *member, own ...kgo.Opt) error {
 	client, err := kgo.NewClient(append(own, kgo.SeedBrokers(c.b.Addr), kgo.ConsumerGroup(c.group), kgo.ConsumeTopics(c.topic), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Dialer(m.dial), kgo.MetadataMinAge(50*time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Dialer(m.line.DialContext), kgo.MetadataMinAge(50*time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }), kgo.FetchMaxWait(200*time.Millisecond))...)
 	if err != nil {
 		return err
@@ -196,7 +165,7 @@ func saramaMember(c *crew, m *member, strategy sarama.BalanceStrategy) error {
 	config.Consumer.Group.Rebalance.Timeout = 10 * time.Second
 	config.Consumer.MaxWaitTime = 200 * time.Millisecond
 	config.Metadata.Retry.Backoff = 50 * time.Millisecond
-	config.Net.Proxy.Enable, config.Net.Proxy.Dialer = true, m
+	config.Net.Proxy.Enable, config.Net.Proxy.Dialer = true, &m.line
 	group, err := sarama.NewConsumerGroup([]string{c.b.Addr}, c.group, config)
 	if err != nil {
 		return err
@@ -207,7 +176,7 @@ func saramaMember(c *crew, m *member, strategy sarama.BalanceStrategy) error {
 	}()
 	m.run = func(ctx context.Context) {
 		for ctx.Err() == nil {
-			if err := group.Consume(ctx, []string{c.topic}, saramaClaims{m}); err != nil { // the broker is down
+			if err := group.Consume(ctx, []string{c.topic}, saramaClaims{m}); err != nil { // the broker is down, and is not to be asked without pause
 				time.Sleep(50 * time.Millisecond)
 			}
 		}
@@ -217,7 +186,7 @@ func saramaMember(c *crew, m *member, strategy sarama.BalanceStrategy) error {
 }
 
 func kafkaGoMember(c *crew, m *member) error {
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{c.b.Addr}, GroupID: c.group, Topic: c.topic, Dialer: &kafka.Dialer{DialFunc: m.dial, Timeout: 5 * time.Second},
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{c.b.Addr}, GroupID: c.group, Topic: c.topic, Dialer: &kafka.Dialer{DialFunc: m.line.DialContext, Timeout: 5 * time.Second},
 		SessionTimeout: 3 * time.Second, HeartbeatInterval: 300 * time.Millisecond, RebalanceTimeout: 10 * time.Second, JoinGroupBackoff: 100 * time.Millisecond,
 		StartOffset: kafka.FirstOffset, MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 200 * time.Millisecond, ReadBackoffMin: 20 * time.Millisecond, ReadBackoffMax: 200 * time.Millisecond})
 	var last []kafka.Message // read and not committed when the member was stopped

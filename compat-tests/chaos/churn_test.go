@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -129,35 +128,15 @@ func (c *crew) String() string {
 // member is one consumer, which commits what it has read after each poll.
 type member struct {
 	client *kgo.Client
+	line   compat.Lifeline
 	stop   context.CancelFunc
 	done   chan struct{}
-
-	mu    sync.Mutex
-	dead  bool
-	conns []net.Conn
-}
-
-// dial makes the member's connections, and none once it is dead.
-func (m *member) dial(ctx context.Context, network, host string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, host)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	if m.dead {
-		conn.Close()
-		return nil, net.ErrClosed
-	}
-	m.conns = append(m.conns, conn)
-	return conn, nil
 }
 
 func (c *crew) join(t *testing.T) {
 	m := &member{done: make(chan struct{})}
 	options := []kgo.Opt{kgo.SeedBrokers(c.addr), kgo.ConsumerGroup(c.group), kgo.ConsumeTopics(c.topic), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Dialer(m.dial), kgo.FetchMaxWait(time.Second), kgo.DisableClientMetrics()}
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Dialer(m.line.DialContext), kgo.FetchMaxWait(time.Second), kgo.DisableClientMetrics()}
 	if c.next {
 		options = append(options, kgo.ServerSideBalancer())
 	} else {
@@ -229,12 +208,7 @@ func (m *member) leave() {
 
 // die cuts the member off, as a process that was killed: it can neither commit nor leave the group.
 func (m *member) die() {
-	m.mu.Lock()
-	m.dead = true
-	for _, conn := range m.conns {
-		conn.Close()
-	}
-	m.mu.Unlock()
+	m.line.Cut()
 	go m.leave() // in vain
 }
 
