@@ -2,7 +2,7 @@ package compat
 
 import "syscall"
 
-// DieWithParent ends the broker when the test process is killed: nothing else would.
+// DieWithParent ends a child when the test process is killed: nothing else would.
 func DieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -54,7 +54,7 @@ func teller() error {
 		if err := transfer(client, topics, id, random, abort); err != nil {
 			return fmt.Errorf("transfer %s: %w", id, err)
 		}
-		if limit == 0 {
+		if limit == 0 { // so that kills and freezes also meet it between two transfers
 			time.Sleep(time.Duration(random.Intn(20)) * time.Millisecond)
 		}
 	}
@@ -230,7 +230,7 @@ func (d *desk) thaw(cmd *exec.Cmd) {
 		zombie := d.frozen
 		d.frozen = nil
 		_ = zombie.Process.Signal(syscall.SIGCONT)
-		d.all.Go(func() { // whom the broker tells that its time is over; if it only waits, it ends here
+		d.all.Go(func() { // whom the broker tells that its time is over; if it only waits, it ends here, after two transaction time-outs
 			time.Sleep(20 * time.Second)
 			_ = zombie.Process.Kill()
 		})

@@ -193,7 +193,7 @@ func stable(t *testing.T, addr string, topics []string) map[place]int64 {
 			if ctx.Err() != nil {
 				t.Fatalf("last stable offsets: %v", err)
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // partitions come back one by one after a start of the broker
 			continue
 		}
 		offsets.Each(func(o kadm.ListedOffset) { ends[place{o.Topic, o.Partition}] = o.Offset })

@@ -126,6 +126,7 @@ func disturb(t *testing.T, b *compat.Broker, topics []string, desks []*desk, rea
 	pause := func() time.Duration { return 3*time.Second + time.Duration(random.Intn(9000))*time.Millisecond }
 	up, next := time.Now(), pause()
 	for time.Since(start) < lasts {
+		// Tellers make a few transfers between two disturbances, at no fixed point of a transaction.
 		time.Sleep(time.Duration(500+random.Intn(1500)) * time.Millisecond)
 		d := desks[random.Intn(len(desks))]
 		if random.Intn(3) == 0 {

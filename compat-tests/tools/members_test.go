@@ -97,6 +97,7 @@ func (m *team) shared(what string, each int) {
 	})
 }
 
+// until polls: what the tools print comes by a channel for each, and what a group has committed by asking.
 func (m *team) until(what string, ok func() bool) {
 	m.t.Helper()
 	for limit := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,32 +21,24 @@ import (
 	compat "weir-compat"
 )
 
-// program is one of the Java programs of compat-tests/java.
-func program(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	script, err := filepath.Abs(filepath.Join("..", "java", "programs.sh"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return exec.Command(script, args...)
-}
+// programs runs the Java programs of compat-tests/java.
+var programs = filepath.Join("..", "java", "programs.sh")
 
-// runProgram waits for it to end well and returns what it printed.
+// runProgram is run for one that must end well; it returns what it printed.
 func runProgram(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := program(t, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s%s", strings.Join(args, " "), err, stdout.String(), stderr.String())
+	r := run(t, nil, programs, args...)
+	if r.code != 0 {
+		t.Fatalf("%s: exit code %d\n%s%s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
 	}
-	return stdout.String()
+	return r.stdout
 }
 
 // background starts one and waits until it prints line. It is killed with the test, or before by what is returned.
 func background(t *testing.T, line string, args ...string) (kill func()) {
 	t.Helper()
-	cmd := program(t, args...)
+	cmd := exec.Command(programs, args...)
+	cmd.SysProcAttr = compat.DieWithParent()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -98,21 +91,21 @@ func TestJavaTransactions(t *testing.T) {
 	topic, copied := compat.CreateTopic(t, b, 1), compat.CreateTopic(t, b, 1)
 	runProgram(t, "Transactions", "write", b.Addr, topic, topic, "30")
 	committed := console(t, b, topic, "read_committed")
-	if want := committedLines(30, ""); !equalLines(committed, want) {
+	if want := committedLines(30, ""); !slices.Equal(committed, want) {
 		t.Errorf("%d lines are committed, want %d: %.300q", len(committed), len(want), committed)
 	}
 	if all := console(t, b, topic, "read_uncommitted"); len(all) != 300 {
 		t.Errorf("%d lines in all", len(all))
 	}
 	runProgram(t, "Transactions", "copy", b.Addr, topic, copied, topic, copied, "200")
-	if got, want := console(t, b, copied, "read_committed"), committedLines(30, " copied"); !equalLines(got, want) {
+	if got, want := console(t, b, copied, "read_committed"), committedLines(30, " copied"); !slices.Equal(got, want) {
 		t.Errorf("%d lines are copied, want %d: %.300q", len(got), len(want), got)
 	}
 	fenced := compat.CreateTopic(t, b, 1)
 	if out := strings.TrimSpace(runProgram(t, "Transactions", "fence", b.Addr, fenced, fenced)); out != "fenced" {
 		t.Errorf("the first of two producers: %s", out)
 	}
-	if got := console(t, b, fenced, "read_committed"); !equalLines(got, []string{"fresh"}) {
+	if got := console(t, b, fenced, "read_committed"); !slices.Equal(got, []string{"fresh"}) {
 		t.Errorf("after the fence: %q", got)
 	}
 }
@@ -126,8 +119,6 @@ func committedLines(n int, suffix string) []string {
 	}
 	return lines
 }
-
-func equalLines(a, b []string) bool { return strings.Join(a, "\n") == strings.Join(b, "\n") }
 
 // TestStreams counts the words of a real text with Kafka Streams, exactly once, while the program and the broker are killed in the middle.
 func TestStreams(t *testing.T) {
@@ -222,7 +213,7 @@ func produceText(t *testing.T, b *compat.Broker, topic string, bytes int) map[st
 	return count
 }
 
-// awaitGroup waits until a group has committed so large a part of the topic of its name.
+// awaitGroup polls, for nothing tells of a commit, until a group has committed so large a part of the topic of its name.
 func awaitGroup(t *testing.T, b *compat.Broker, group string, part float64) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))

@@ -108,6 +108,7 @@ func startTool(t *testing.T, b *compat.Broker, class string, args ...string) *pr
 	}
 	p := &process{t: t, cmd: exec.Command(script, append([]string{"tool", class, "--bootstrap-server", b.Addr}, args...)...), events: make(chan map[string]any, 10_000)}
 	p.cmd.Stderr = &p.stderr
+	p.cmd.SysProcAttr = compat.DieWithParent()
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
