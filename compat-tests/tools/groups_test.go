@@ -84,7 +84,7 @@ func TestConsumerGroupCommand(t *testing.T) {
 			compat.Produce(t, compat.FranzGo{}, b.Addr, topic, compat.Options{}, records)
 			at := start.Add(30 * time.Second).UTC().Format("2006-01-02T15:04:05.000")
 			csv := filepath.Join(t.TempDir(), "offsets.csv")
-			x := &transcript{t: t, b: b, names: []string{topic, "TOPIC", at, "TIME", csv, "FILE"}}
+			x := &transcript{t: t, b: b, jvm: startJVM(t), names: []string{topic, "TOPIC", at, "TIME", csv, "FILE"}}
 			groups := func(args ...string) { x.tool(consumerGroupCommand, args...) }
 			of := func(args ...string) { groups(append([]string{"--group", "g"}, args...)...) }
 
@@ -150,7 +150,7 @@ func goneCommands(t *testing.T, x *transcript, groups, of func(...string), topic
 	reset("--to-latest", "--topic", topic+"-none", "--execute")
 	reset("--to-offset", "17", "--topic", topic+":0", "--execute")
 
-	r := tryTool(t, x.b, nil, consumerGroupCommand, "--group", "g", "--reset-offsets", "--to-current", "--all-topics", "--export", "--dry-run")
+	r := x.jvm.run(x.b, consumerGroupCommand, "--group", "g", "--reset-offsets", "--to-current", "--all-topics", "--export", "--dry-run")
 	x.note("exported", r.stdout+r.stderr)
 	text := fmt.Sprintf("%q,0,5\n%q,1,6\n", topic, topic)
 	if err := os.WriteFile(csv, []byte(strings.ReplaceAll(text, `"`, "")), 0o644); err != nil {

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"flag"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "write testdata anew; only with Apache
 type transcript struct {
 	t     *testing.T
 	b     *compat.Broker
+	jvm   *jvm // for tool
 	text  strings.Builder
 	names []string // old, new, ...: as strings.NewReplacer takes them
 }
@@ -37,8 +40,7 @@ var (
 // tool runs one of Kafka's tools and keeps what it printed, whatever its exit code. Lines are sorted: their order is not the broker's.
 func (x *transcript) tool(class string, args ...string) {
 	x.t.Helper()
-	x.t.Setenv("KAFKA_TOOL_OPTS", "-XX:TieredStopAtLevel=1") // a command lives for a second: compiling it well takes longer
-	r := tryTool(x.t, x.b, nil, class, args...)
+	r := x.jvm.run(x.b, class, args...)
 	x.note(class[strings.LastIndexByte(class, '.')+1:]+" "+strings.Join(args, " "), r.stdout+"\n"+r.stderr)
 }
 
@@ -88,6 +90,58 @@ func (x *transcript) check(name string) {
 	if len(got) != len(wanted) {
 		x.t.Errorf("%s: %d parts, want %d", name, len(got), len(wanted))
 	}
+}
+
+// jvm runs Kafka's tools one after the other, by kafka/Tools.java.
+type jvm struct {
+	t   *testing.T
+	in  io.Writer
+	out *bufio.Reader
+}
+
+func startJVM(t *testing.T) *jvm {
+	t.Helper()
+	script, err := compat.KafkaScript()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(script, "tool", filepath.Join(filepath.Dir(script), "Tools.java"))
+	cmd.Stderr = os.Stderr // before it runs the first tool
+	cmd.SysProcAttr = compat.DieWithParent()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // an error says that it is gone already
+		_ = cmd.Wait()
+	})
+	return &jvm{t, in, bufio.NewReader(out)}
+}
+
+// run is tryTool in this JVM.
+func (j *jvm) run(b *compat.Broker, class string, args ...string) result {
+	j.t.Helper()
+	line := strings.Join(append([]string{class, "--bootstrap-server", b.Addr}, args...), "\t")
+	if _, err := io.WriteString(j.in, line+"\n"); err != nil {
+		j.t.Fatalf("%s: %v", line, err)
+	}
+	var code, stdout, stderr int
+	if _, err := fmt.Fscanf(j.out, "%d %d %d\n", &code, &stdout, &stderr); err != nil {
+		j.t.Fatalf("%s: %v", line, err)
+	}
+	text := make([]byte, stdout+stderr)
+	if _, err := io.ReadFull(j.out, text); err != nil {
+		j.t.Fatalf("%s: %v", line, err)
+	}
+	return result{string(text[:stdout]), string(text[stdout:]), code}
 }
 
 // process is a tool that runs beside the test and prints JSON lines.
