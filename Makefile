@@ -17,7 +17,7 @@ help:
 	@echo 'make build    bin/weir, a static binary'
 	@echo 'make run      build and run a broker on localhost:9092, data in ./data'
 	@echo 'make test     all tests that need only Go'
-	@echo 'make compat   the clients that need more: kcat, Java with Maven, and Docker for the image'
+	@echo 'make compat   the clients that need more: kcat, a JDK with Maven, and Docker for the image'
 	@echo 'make bench    the figures of docs/benchmarks.md, beside Kafka (Java, Maven; an hour)'
 	@echo 'make image    a container image from scratch (Docker)'
 	@echo 'make fuzz     each fuzz target for FUZZTIME=$(FUZZTIME)'
@@ -47,8 +47,8 @@ test: build
 	cd bench && $(GO) test .
 
 compat: build
-	@for tool in kcat java mvn; do \
-	  command -v $$tool >/dev/null || { echo "make compat needs $$tool (Debian: kcat, default-jre-headless, maven)" >&2; exit 1; }; \
+	@for tool in kcat javac mvn; do \
+	  command -v $$tool >/dev/null || { echo "make compat needs $$tool (Debian: kcat, default-jdk-headless, maven)" >&2; exit 1; }; \
 	done
 	cd compat-tests && WEIR_BIN="$(CURDIR)/bin/weir" WEIR_COMPAT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -p 1 ./...
 

@@ -25,7 +25,6 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * write BOOTSTRAP TOPIC ID N          N transactions of 10 records each; every third is aborted
  * copy BOOTSTRAP FROM TO GROUP ID N   consume, transform, produce: N committed records, offsets in the transaction; every third attempt is aborted
  * fence BOOTSTRAP TOPIC ID            a second producer of the same id; the first must be told, and its record must not be there
- * hang BOOTSTRAP TOPIC ID             opens a transaction with one record, says so and waits to be killed
  * </pre>
  */
 public class Transactions {
@@ -34,7 +33,6 @@ public class Transactions {
             case "write" -> write(args[1], args[2], args[3], Integer.parseInt(args[4]));
             case "copy" -> copy(args[1], args[2], args[3], args[4], args[5], Integer.parseInt(args[6]));
             case "fence" -> fence(args[1], args[2], args[3]);
-            case "hang" -> hang(args[1], args[2], args[3]);
             default -> throw new IllegalArgumentException(args[0]);
         }
     }
@@ -127,13 +125,5 @@ public class Transactions {
                 System.out.println(cause instanceof ProducerFencedException || cause instanceof InvalidProducerEpochException ? "fenced" : e.toString());
             }
         }
-    }
-
-    static void hang(String bootstrap, String topic, String id) throws Exception {
-        KafkaProducer<String, String> producer = producer(bootstrap, id);
-        producer.beginTransaction();
-        producer.send(new ProducerRecord<>(topic, "k", "hanging")).get();
-        System.out.println("open");
-        Thread.sleep(Long.MAX_VALUE);
     }
 }
