@@ -65,7 +65,7 @@ var APIs = []API{
 	{25, "AddOffsetsToTxn", 0, 4, OnBroker, TxnCoordinator},
 	{26, "EndTxn", 0, 5, OnBroker, TxnCoordinator},
 	{27, "WriteTxnMarkers", 1, 2, OnBroker, PartitionLeader},
-	{28, "TxnOffsetCommit", 0, 6, OnBroker, TxnCoordinator},
+	{28, "TxnOffsetCommit", 0, 6, OnBroker, GroupCoordinator},
 	{29, "DescribeAcls", 1, 3, OnBroker | OnController, Controller},
 	{30, "CreateAcls", 1, 3, OnBroker | OnController, Controller},
 	{31, "DeleteAcls", 1, 3, OnBroker | OnController, Controller},
