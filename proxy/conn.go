@@ -306,10 +306,7 @@ func (c *conn) request(size int) error {
 			return c.refuse(e, size, err)
 		}
 	}
-	if c.router != nil {
-		return c.router.request(e, size)
-	}
-	if chain.Requests(h.Key) || h.Key == int16(kmsg.SASLHandshake) {
+	if c.router != nil || chain.Requests(h.Key) || h.Key == int16(kmsg.SASLHandshake) {
 		return c.whole(e, size)
 	}
 	if h.Key == int16(kmsg.Produce) {
@@ -369,21 +366,31 @@ func (c *conn) unknownApiVersions(size int, h protocol.Header) error {
 	return c.respond(&entry{key: h.Key, correlation: h.CorrelationID}, resp)
 }
 
+// decoded waits for a request as a whole and decodes it. Its caller releases what is held.
+func (c *conn) decoded(size int) (*held, kmsg.Request, error) {
+	held, err := c.in.frame(size, &c.p.requests, c.ctx.Done())
+	if err != nil {
+		return nil, nil, err
+	}
+	h, body, err := protocol.ParseHeader(held.b)
+	if err == nil {
+		held.header = held.b[:len(held.b)-len(body)]
+		req := protocol.NewRequest(h)
+		if err = protocol.Decode(req, body, held); err == nil {
+			return held, req, nil
+		}
+	}
+	held.release()
+	return nil, nil, err
+}
+
 // whole decodes a request and forwards what the filters made of it.
 func (c *conn) whole(e entry, size int) error {
-	held, err := c.in.frame(size, &c.p.requests, c.ctx.Done())
+	held, req, err := c.decoded(size)
 	if err != nil {
 		return err
 	}
 	defer held.release()
-	h, body, err := protocol.ParseHeader(held.b)
-	if err != nil {
-		return err
-	}
-	req := protocol.NewRequest(h)
-	if err := protocol.Decode(req, body, held); err != nil {
-		return err
-	}
 	if p, ok := req.(*kmsg.ProduceRequest); ok {
 		e.silent = p.Acks == 0
 	}
@@ -396,7 +403,10 @@ func (c *conn) whole(e entry, size int) error {
 			return c.answer(&e, resp)
 		}
 	}
-	if s, ok := req.(*kmsg.SASLHandshakeRequest); ok && h.Version == 0 {
+	if c.router != nil {
+		return c.router.request(e, req, held)
+	}
+	if s, ok := req.(*kmsg.SASLHandshakeRequest); ok && e.version == 0 {
 		if e.tokens = rounds[s.Mechanism]; e.tokens == 0 {
 			return fmt.Errorf("%w: SaslHandshake v0 with mechanism %q cannot be passed on", protocol.ErrMalformed, s.Mechanism)
 		}
@@ -408,9 +418,9 @@ func (c *conn) whole(e entry, size int) error {
 		return errClosing
 	}
 	if e.x == nil || !e.x.Changes() {
-		err = held.write(c.toUp, c.p.cfg.StallTimeout)
+		err = held.send(c.toUp, held.full, c.p.cfg.StallTimeout)
 	} else {
-		_, err = held.encode(c.toUp, held.b[:len(held.b)-len(body)], req, c.p.cfg.StallTimeout)
+		_, err = held.encode(c.toUp, held.header, req, c.p.cfg.StallTimeout)
 	}
 	if err == nil && e.silent {
 		err = c.done(&e, 0)
@@ -427,19 +437,11 @@ func (c *conn) refuse(e entry, size int, why error) error {
 	if !errors.As(why, &r) {
 		return fmt.Errorf("%w: %w", errFilter, why)
 	}
-	held, err := c.in.frame(size, &c.p.requests, c.ctx.Done())
+	held, req, err := c.decoded(size)
 	if err != nil {
 		return err
 	}
 	defer held.release()
-	h, body, err := protocol.ParseHeader(held.b)
-	if err != nil {
-		return err
-	}
-	req := protocol.NewRequest(h)
-	if err := protocol.Decode(req, body, held); err != nil {
-		return err
-	}
 	return c.refused(&e, req, why)
 }
 

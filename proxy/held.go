@@ -15,8 +15,9 @@ const freeBytes = 16 << 10
 
 // held is a frame that is in memory as a whole.
 type held struct {
-	b    []byte // without its length
-	full []byte // with it
+	b      []byte // without its length
+	full   []byte // with it
+	header []byte // of a request that was decoded
 
 	s       *source
 	pooled  *buffer.Buffer // nil: it is in the source's buffer
@@ -78,9 +79,6 @@ func (h *held) release() {
 	h.budgets.decoded.give(h.decoded)
 	h.frames, h.decoded = 0, 0
 }
-
-// write sends the frame as it came.
-func (h *held) write(to *sink, stall time.Duration) error { return h.send(to, h.full, stall) }
 
 // encode sends a frame of a header and a message, and returns how long it is.
 func (h *held) encode(to *sink, header []byte, m interface{ AppendTo([]byte) []byte }, stall time.Duration) (int, error) {

@@ -99,36 +99,8 @@ func (r *router) leg(id int32) (*leg, error) {
 	return l, nil
 }
 
-// request takes one request that is served.
-func (r *router) request(e entry, size int) error {
-	c := r.c
-	held, err := c.in.frame(size, &c.p.requests, c.ctx.Done())
-	if err != nil {
-		return err
-	}
-	defer held.release()
-	h, body, err := protocol.ParseHeader(held.b)
-	if err != nil {
-		return err
-	}
-	req := protocol.NewRequest(h)
-	if err := protocol.Decode(req, body, held); err != nil {
-		return err
-	}
-	if p, ok := req.(*kmsg.ProduceRequest); ok {
-		e.silent = p.Acks == 0
-	}
-	changed := false
-	if e.x != nil {
-		resp, err := e.x.Request(req)
-		if err != nil {
-			return c.refused(&e, req, err)
-		}
-		if resp != nil {
-			return c.answer(&e, resp)
-		}
-		changed = e.x.Changes()
-	}
+// request sends a request that the filters have seen to the brokers that answer for it.
+func (r *router) request(e entry, req kmsg.Request, held *held) error {
 	p, err := r.plan(req)
 	if err != nil {
 		return err
@@ -136,13 +108,13 @@ func (r *router) request(e entry, size int) error {
 	rep := &reply{e: e, resp: p.resp, learn: p.learn, whole: p.whole || len(p.parts) > 1}
 	for _, part := range p.parts {
 		full := held.full
-		if changed || p.changed || len(p.parts) > 1 {
+		if p.changed || len(p.parts) > 1 || e.x != nil && e.x.Changes() {
 			full = nil
 		}
-		rep.calls = append(rep.calls, r.send(part, full, held.b[:len(held.b)-len(body)], e.silent))
+		rep.calls = append(rep.calls, r.send(part, full, held.header, e.silent))
 	}
 	if e.silent {
-		return c.done(&e, 0)
+		return r.c.done(&e, 0)
 	}
 	return r.push(rep)
 }
