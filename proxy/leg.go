@@ -75,16 +75,8 @@ func (a *call) decode() (kmsg.Response, error) {
 	if a.resp != nil || a.err != nil {
 		return a.resp, a.err
 	}
-	_, body, err := protocol.ResponseBody(a.key, a.version, a.frame)
+	resp, _, err := decodeAnswer(a.key, a.version, a.frame, a)
 	if err != nil {
-		return nil, err
-	}
-	version := a.version
-	if a.key == int16(kmsg.ApiVersions) && len(body) >= 2 && int16(binary.BigEndian.Uint16(body)) == int16(protocol.UnsupportedVersion) {
-		version = 0 // KIP-511
-	}
-	resp := protocol.NewResponse(a.key, version)
-	if err := protocol.DecodeResponse(resp, body, a); err != nil {
 		return nil, err
 	}
 	a.resp = resp

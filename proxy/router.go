@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -196,11 +194,15 @@ func (r *router) writeOne(rep *reply) error {
 	}
 	filtered := rep.e.x != nil && rep.e.x.Answers()
 	if !filtered && !rep.whole && len(rep.calls) == 1 && rep.calls[0].resp == nil {
-		hinted, err := rep.calls[0].hinted()
-		if err != nil {
-			return err
+		a := rep.calls[0]
+		named := false
+		if rw, ok := rewritings[a.key]; ok && a.version >= rw.from {
+			var err error
+			if named, err = hinted(a.key, a.version, a.frame); err != nil {
+				return err
+			}
 		}
-		if !hinted {
+		if !named {
 			return r.raw(rep)
 		}
 	}
@@ -216,7 +218,10 @@ func (r *router) writeOne(rep *reply) error {
 			all = append(all, one)
 		}
 		resp = merge(all)
-		if err := r.rewrite(rep, resp); err != nil {
+		if rep.learn != nil {
+			rep.learn(resp)
+		}
+		if err := r.c.change(&rep.e, resp); err != nil {
 			return err
 		}
 	}
@@ -226,34 +231,6 @@ func (r *router) writeOne(rep *reply) error {
 	b = resp.AppendTo(b)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	return r.out(rep, b)
-}
-
-// rewrite does with an answer what takeAnswer does.
-func (r *router) rewrite(rep *reply, resp kmsg.Response) error {
-	if rep.learn != nil {
-		rep.learn(resp)
-	}
-	if rw, ok := rewritings[rep.e.key]; ok && resp.GetVersion() >= rw.from {
-		r.c.view.seen = nil
-		rw.fn(&r.c.view, resp)
-	}
-	if v, ok := resp.(*kmsg.ApiVersionsResponse); ok {
-		r.c.l.c.capVersions(v)
-	}
-	if rep.e.x == nil {
-		return nil
-	}
-	err := rep.e.x.Response(resp)
-	var refused *filter.Refused
-	if errors.As(err, &refused) {
-		rep.e.x.Code = refused.Code
-		filter.Spoil(resp, refused.Code)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", errFilter, err)
-	}
-	return nil
 }
 
 // raw writes the one answer as it came, with the client's correlation id.
@@ -278,20 +255,6 @@ func (r *router) out(rep *reply, b []byte) error {
 		return err
 	}
 	return r.c.done(&rep.e, len(b))
-}
-
-// hinted says whether an answer names brokers at its end.
-func (a *call) hinted() (bool, error) {
-	rw, ok := rewritings[a.key]
-	if !ok || a.version < rw.from {
-		return false, nil
-	}
-	_, body, err := protocol.ResponseBody(a.key, a.version, a.frame)
-	if err != nil {
-		return false, err
-	}
-	at, err := protocol.ResponseTags(a.key, a.version, body)
-	return err == nil && body[at] != 0, err
 }
 
 // release gives back what the answers hold. When the connection has ended it waits for the legs, which then end too.
