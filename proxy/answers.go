@@ -83,7 +83,7 @@ func (c *conn) rewrite(e *entry, size int) (int, error) {
 	if err := c.change(e, resp); err != nil {
 		return 0, err
 	}
-	return held.encode(c.toClient, header, resp, c.p.cfg.StallTimeout)
+	return held.encode(c.toClient, header, resp)
 }
 
 // decodeAnswer makes a frame a message. The header is what comes before its body.

@@ -418,9 +418,9 @@ func (c *conn) whole(e entry, size int) error {
 		return errClosing
 	}
 	if e.x == nil || !e.x.Changes() {
-		err = held.send(c.toUp, held.full, c.p.cfg.StallTimeout)
+		err = held.send(c.toUp, held.full)
 	} else {
-		_, err = held.encode(c.toUp, held.header, req, c.p.cfg.StallTimeout)
+		_, err = held.encode(c.toUp, held.header, req)
 	}
 	if err == nil && e.silent {
 		err = c.done(&e, 0)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -29,6 +30,7 @@ type leg struct {
 	waiting []*call
 	err     error // it has ended
 	ended   chan struct{}
+	unwatch func() bool // of the end of the client's connection, which ends the leg
 }
 
 // call is one request to one broker.
@@ -91,12 +93,13 @@ func newLeg(ctx context.Context, c *conn, id int32) (*leg, error) {
 	}
 	l := &leg{c: c, id: id, nc: nc, out: newSink(nc), ended: make(chan struct{})}
 	l.in = newSource(nc, nil)
+	l.unwatch = context.AfterFunc(ctx, func() { nc.Close() })
 	go l.take()
 	return l, nil
 }
 
-// send writes a request: head is the frame up to the correlation id, tail what follows it. The call is answered or fails.
-func (l *leg) send(a *call, b []byte) error {
+// send writes a request, with the leg's correlation id. The call is answered or fails.
+func (l *leg) send(a *call, b []byte, stall time.Duration) error {
 	l.mu.Lock()
 	if l.err != nil {
 		l.mu.Unlock()
@@ -109,7 +112,7 @@ func (l *leg) send(a *call, b []byte) error {
 	}
 	l.mu.Unlock()
 	binary.BigEndian.PutUint32(b[8:], uint32(a.correlation))
-	return l.out.write(b)
+	return l.out.writeHeld(b, stall)
 }
 
 // take reads answers until the end.
@@ -157,7 +160,7 @@ func (l *leg) one() error {
 		a.taken = size
 	}
 	a.pooled = buffer.Get(4 + size)
-	if err := l.in.read(a.pooled.B[:4+size]); err != nil {
+	if err := l.in.readHeld(a.pooled.B[:4+size], a.of.stall); err != nil {
 		a.release()
 		return err
 	}
@@ -196,6 +199,7 @@ func (l *leg) gone() bool {
 
 // close ends it and waits for its goroutine.
 func (l *leg) close() {
+	l.unwatch()
 	l.nc.Close()
 	<-l.ended
 	l.in.stop()

@@ -50,7 +50,7 @@ func Start(cfg Config) (*Proxy, error) {
 	p := &Proxy{cfg: cfg, listeners: map[*listener]struct{}{}, conns: map[*conn]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	for _, b := range []*budgets{&p.requests, &p.answers} {
-		b.frames.total, b.decoded.total = cfg.Memory, cfg.Memory
+		b.frames.total, b.decoded.total, b.stall = cfg.Memory, cfg.Memory, cfg.StallTimeout
 	}
 	for _, v := range cfg.Clusters {
 		c, err := p.open(v)

@@ -60,9 +60,6 @@ func (r *router) finish() {
 
 // stop ends everything. The client's connection is closed.
 func (r *router) stop() {
-	for _, l := range r.legs {
-		l.nc.Close()
-	}
 	r.once.Do(func() { close(r.replies) })
 	<-r.written
 	for _, l := range r.legs {
@@ -109,7 +106,7 @@ func (r *router) request(e entry, req kmsg.Request, held *held) error {
 		if p.changed || len(p.parts) > 1 || e.x != nil && e.x.Changes() {
 			full = nil
 		}
-		rep.calls = append(rep.calls, r.send(part, full, held.header, e.silent))
+		rep.calls = append(rep.calls, r.send(part, full, held.header, e.silent, held.stall()))
 	}
 	if e.silent {
 		return r.c.done(&e, 0)
@@ -123,16 +120,13 @@ func (r *router) push(rep *reply) error {
 	case r.replies <- rep:
 		return nil
 	case <-r.c.ctx.Done():
-		for _, l := range r.legs {
-			l.nc.Close()
-		}
 		rep.release()
 		return errClosing
 	}
 }
 
 // send sends a part to its broker: as it came, or encoded anew behind its header. What goes wrong is the call's.
-func (r *router) send(p part, full, header []byte, silent bool) *call {
+func (r *router) send(p part, full, header []byte, silent bool, stall time.Duration) *call {
 	a := &call{key: p.req.Key(), version: p.req.GetVersion(), req: p.req, silent: silent, stop: r.c.ctx.Done(), done: make(chan struct{}), of: &r.c.p.answers}
 	l, err := r.leg(p.broker)
 	if err == nil {
@@ -142,7 +136,7 @@ func (r *router) send(p part, full, header []byte, silent bool) *call {
 			full = p.req.AppendTo(append(out.B[:4], header...))
 			binary.BigEndian.PutUint32(full, uint32(len(full)-4))
 		}
-		if err = l.send(a, full); err != nil {
+		if err = l.send(a, full, stall); err != nil {
 			l.nc.Close() // its goroutine fails the call if it was noted
 			<-l.ended
 		}
@@ -162,15 +156,8 @@ func (r *router) send(p part, full, header []byte, silent bool) *call {
 // ask asks something for the proxy itself and waits.
 func (r *router) ask(req kmsg.Request) (kmsg.Response, error) {
 	f := kmsg.NewRequestFormatter(kmsg.FormatterClientID("weir-proxy"))
-	a := r.send(part{-1, req}, f.AppendRequest(nil, req, 0), nil, false)
-	select {
-	case <-a.done:
-	case <-r.c.ctx.Done():
-		for _, l := range r.legs {
-			l.nc.Close()
-		}
-		<-a.done
-	}
+	a := r.send(part{-1, req}, f.AppendRequest(nil, req, 0), nil, false, 0)
+	<-a.done // at the latest when the connection ends, and its legs with it
 	defer a.release()
 	return a.decode()
 }
@@ -241,17 +228,13 @@ func (r *router) raw(rep *reply) error {
 }
 
 func (r *router) out(rep *reply, b []byte) error {
-	held := 0
+	stall := time.Duration(0)
 	for _, a := range rep.calls {
-		held += a.taken + a.reads
-	}
-	if held > 0 {
-		if err := r.c.client.SetWriteDeadline(time.Now().Add(r.c.p.cfg.StallTimeout)); err != nil {
-			return err
+		if a.taken+a.reads > 0 {
+			stall = a.of.stall
 		}
-		defer r.c.client.SetWriteDeadline(time.Time{})
 	}
-	if err := r.c.toClient.write(b); err != nil {
+	if err := r.c.toClient.writeHeld(b, stall); err != nil {
 		return err
 	}
 	return r.c.done(&rep.e, len(b))

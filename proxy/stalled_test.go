@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/protocol"
+)
+
+// startWith starts a proxy with one address.
+func startWith(t *testing.T, cfg Config, upstream string) *Proxy {
+	cfg.Clusters = []Cluster{{Single: true, Listen: "127.0.0.1:0", Upstream: []string{upstream}}}
+	p, err := Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// A client that sends a part of a frame, and no more, does not keep the memory for it from others.
+func TestStalledClient(t *testing.T) {
+	f := newFake(t)
+	f.answer = echo
+	f.run(t)
+	p := startWith(t, Config{Memory: 1 << 20, StallTimeout: time.Second}, f.addr())
+	big := requestFrame(produce(1, 600_000), 1, "")
+	stalled := dial(t, p.Addr())
+	if _, err := stalled.Write(big[:len(big)/2]); err != nil {
+		t.Fatal(err)
+	}
+	if err := stalled.closed(); err != nil {
+		t.Error(err)
+	}
+	dial(t, p.Addr()).ask(produce(1, 600_000))
+}
+
+// deaf has a broker read one byte of a connection, and no more. The channel says that it has.
+func deaf(t *testing.T, f *fake) <-chan struct{} {
+	began := make(chan struct{}, 1)
+	serve := func(nc net.Conn) {
+		if _, err := io.ReadFull(nc, make([]byte, 1)); err != nil {
+			return
+		}
+		began <- struct{}{}
+		<-t.Context().Done()
+	}
+	f.serve.Store(&serve)
+	return began
+}
+
+// large is a request that no socket's buffers take.
+func large() *kmsg.ProduceRequest {
+	r := produceTo(1, 1)
+	r.Topics[0].Partitions[0].Records = make([]byte, 64<<20)
+	return r
+}
+
+// A broker that reads nothing costs its own partitions, and holds no memory for ever.
+func TestStalledBroker(t *testing.T) {
+	all := trio(t)
+	p := startWith(t, Config{StallTimeout: time.Second}, all[0].addr())
+	c := dial(t, p.Addr())
+	c.ask(version(kmsg.NewPtrMetadataRequest(), 12))
+	deaf(t, all[1])
+	if r := c.ask(large()).(*kmsg.ProduceResponse); r.Topics[0].Partitions[0].ErrorCode != int16(protocol.NetworkException) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The proxy ends while it writes to a broker that reads nothing.
+func TestCloseWhileStalled(t *testing.T) {
+	all := trio(t)
+	p := startWith(t, Config{StallTimeout: time.Hour}, all[0].addr())
+	c := dial(t, p.Addr())
+	c.ask(version(kmsg.NewPtrMetadataRequest(), 12))
+	began := deaf(t, all[1])
+	if _, err := c.Write(requestFrame(large(), 2, "")); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	p.Close()
+}
