@@ -40,7 +40,7 @@ func (c *conn) takeAnswers() error {
 			return err
 		}
 		// Whoever sees an empty queue may write to the client.
-		if c.q.last() {
+		if c.q.len() == 1 {
 			if err := c.up.flush(); err != nil {
 				return err
 			}

@@ -173,7 +173,7 @@ func (c *conn) fail(side string, err error) {
 	log := c.l.c.log
 	switch {
 	case silent || err == nil || errors.Is(err, errClosing) || errors.Is(err, net.ErrClosed):
-	case side == "upstream" && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && !c.q.idle():
+	case side == "upstream" && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && c.q.len() > 0:
 		c.l.c.once("lost", "the upstream broker closed a connection with requests unanswered", "client", c.who.Remote, "upstream", c.nc.RemoteAddr().String())
 	case errors.Is(err, io.EOF):
 	case errors.Is(err, protocol.ErrMalformed) || errors.Is(err, errBudget) || errors.Is(err, errFilter):

@@ -71,13 +71,12 @@ func (p *Proxy) open(v Cluster) (*cluster, error) {
 	}
 	c.cfg.Store(&v)
 	c.chain.Store(filter.NewChain(v.Filters...))
-	first, err := p.listen(c, v.Listen, -1)
-	if err != nil {
+	c.mu.Lock() // the first connection may come before listen returns
+	defer c.mu.Unlock()
+	var err error
+	if c.first, err = p.listen(c, v.Listen, -1); err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", v.Name, err)
 	}
-	c.mu.Lock()
-	c.first = first
-	c.mu.Unlock()
 	return c, nil
 }
 

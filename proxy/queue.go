@@ -37,10 +37,6 @@ func (q *queue) push(e entry) bool {
 	for q.n >= maxInFlight && !q.closed {
 		q.room.Wait()
 	}
-	return q.add(e)
-}
-
-func (q *queue) add(e entry) bool {
 	if q.closed {
 		return false
 	}
@@ -66,18 +62,11 @@ func (q *queue) front() (e entry, ok bool) {
 	return q.ring[q.head], true
 }
 
-// idle says whether nothing waits for an answer.
-func (q *queue) idle() bool {
+// len is how many wait for an answer.
+func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.n == 0
-}
-
-// last says whether no more than one is left.
-func (q *queue) last() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.n <= 1
+	return q.n
 }
 
 // pop drops the oldest.
