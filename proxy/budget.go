@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// errBudget says that something is larger than all the memory there is for its kind.
-var errBudget = errors.New("larger than the memory for all connections")
+// errBudget says that there is not enough memory of a kind.
+var errBudget = errors.New("too much for the memory for all connections")
 
 // budget bounds the bytes that all connections together hold of a kind. Who asks waits until there is room.
 type budget struct {

@@ -40,7 +40,7 @@ type call struct {
 	req          kmsg.Request // to say what was not answered; its records are gone
 	silent       bool
 
-	stop   <-chan struct{} // closed when the client's connection ends
+	ctx    context.Context // of the client's connection
 	done   chan struct{}
 	err    error
 	resp   kmsg.Response // where there was none, or it was decoded
@@ -51,12 +51,23 @@ type call struct {
 	reads  int // of that for what they decode to
 }
 
+// take waits for some of a budget, but not for ever: what this connection holds for its other answers, somebody may be waiting for.
+func (a *call) take(b *budget, n int) error {
+	ctx, cancel := context.WithTimeout(a.ctx, a.of.stall)
+	defer cancel()
+	err := b.take(n, ctx.Done())
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %d bytes, and others do not give back theirs", errBudget, n)
+	}
+	return err
+}
+
 // Reserve implements protocol.Memory.
 func (a *call) Reserve(n int) error {
 	if n <= freeBytes {
 		return nil
 	}
-	if err := a.of.decoded.take(n, a.stop); err != nil {
+	if err := a.take(&a.of.decoded, n); err != nil {
 		return err
 	}
 	a.reads += n
@@ -154,7 +165,7 @@ func (l *leg) one() error {
 	}
 	// Small answers are not waited for either: their number is bounded.
 	if size > freeBytes {
-		if err := a.of.frames.take(size, l.c.ctx.Done()); err != nil {
+		if err := a.take(&a.of.frames, size); err != nil {
 			return err
 		}
 		a.taken = size
@@ -179,7 +190,7 @@ func (l *leg) fail(err error) {
 	lost := l.waiting
 	l.waiting, l.err = nil, err
 	l.mu.Unlock()
-	if errors.Is(err, protocol.ErrMalformed) || len(lost) > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+	if errors.Is(err, protocol.ErrMalformed) || errors.Is(err, errBudget) || len(lost) > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		if l.c.ctx.Err() == nil {
 			l.c.l.c.once("leg "+err.Error(), "a connection to an upstream broker has ended with requests unanswered", "broker", l.id, "client", l.c.who.Remote, "error", err.Error())
 		}

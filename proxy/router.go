@@ -127,7 +127,7 @@ func (r *router) push(rep *reply) error {
 
 // send sends a part to its broker: as it came, or encoded anew behind its header. What goes wrong is the call's.
 func (r *router) send(p part, full, header []byte, silent bool, stall time.Duration) *call {
-	a := &call{key: p.req.Key(), version: p.req.GetVersion(), req: p.req, silent: silent, stop: r.c.ctx.Done(), done: make(chan struct{}), of: &r.c.p.answers}
+	a := &call{key: p.req.Key(), version: p.req.GetVersion(), req: p.req, silent: silent, ctx: r.c.ctx, done: make(chan struct{}), of: &r.c.p.answers}
 	l, err := r.leg(p.broker)
 	if err == nil {
 		if full == nil {

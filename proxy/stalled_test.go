@@ -85,3 +85,42 @@ func TestCloseWhileStalled(t *testing.T) {
 	<-began
 	p.Close()
 }
+
+// Two fetches that hold what each other waits for both get an answer.
+func TestFetchesWaitForEachOther(t *testing.T) {
+	all := trio(t)
+	p := startWith(t, Config{Memory: 200_000, StallTimeout: time.Second}, all[0].addr())
+	c := dial(t, p.Addr())
+	c.ask(version(kmsg.NewPtrMetadataRequest(), 12))
+	serve := func(nc net.Conn) { // broker 3 answers when both answers of broker 2 are there
+		for p.answers.frames.held() < 140_000 && t.Context().Err() == nil {
+			wait(t)
+		}
+		all[2].talk(nc)
+	}
+	all[2].serve.Store(&serve)
+	fetch := version(kmsg.NewPtrFetchRequest(), 12)
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic = "t"
+	for _, n := range []int32{7, 8} {
+		partition := kmsg.NewFetchRequestTopicPartition()
+		partition.Partition = n
+		topic.Partitions = append(topic.Partitions, partition)
+	}
+	fetch.Topics = append(fetch.Topics, topic)
+	for i := range int32(2) {
+		if _, err := c.Write(requestFrame(fetch, 10+i, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range int32(2) {
+		r, err := c.answer(fetch, 10+i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.(*kmsg.FetchResponse).Topics[0].Partitions
+		if len(got) != 2 || len(got[0].RecordBatches) != 70_000 || got[1].ErrorCode != int16(protocol.NetworkException) {
+			t.Errorf("%d: %d partitions: %+v", i, len(got), got)
+		}
+	}
+}
