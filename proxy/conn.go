@@ -226,6 +226,9 @@ func (c *conn) takeRequests() error {
 		if err != nil {
 			return err
 		}
+		if !c.q.wait() {
+			return errClosing
+		}
 		if c.tokens.Load() > 0 {
 			c.tokens.Add(-1)
 			if err := c.forward(entry{raw: true}, size); err != nil {
@@ -397,10 +400,10 @@ func (c *conn) whole(e entry, size int) error {
 	if e.x != nil {
 		resp, err := e.x.Request(req)
 		if err != nil {
-			return c.refused(&e, req, err)
+			return c.refused(&e, req, held, err)
 		}
 		if resp != nil {
-			return c.answer(&e, resp)
+			return c.answer(&e, resp, held)
 		}
 	}
 	if c.router != nil {
@@ -442,25 +445,26 @@ func (c *conn) refuse(e entry, size int, why error) error {
 		return err
 	}
 	defer held.release()
-	return c.refused(&e, req, why)
+	return c.refused(&e, req, held, why)
 }
 
 // refused answers a request with the code of an error. Without an answer the client is told by the end of the connection, as Kafka does.
-func (c *conn) refused(e *entry, req kmsg.Request, why error) error {
+func (c *conn) refused(e *entry, req kmsg.Request, held *held, why error) error {
 	var r *filter.Refused
 	if p, ok := req.(*kmsg.ProduceRequest); !errors.As(why, &r) || ok && p.Acks == 0 {
 		return fmt.Errorf("%w: %w", errFilter, why)
 	}
 	e.x.Code = r.Code
-	return c.answer(e, filter.Refusal(req, r.Code, r.Why))
+	return c.answer(e, filter.Refusal(req, r.Code, r.Why), held)
 }
 
-// answer sends what a filter answered, through the filters before it.
-func (c *conn) answer(e *entry, resp kmsg.Response) error {
+// answer sends what a filter answered, through the filters before it. It may have to wait, for which the request is not held.
+func (c *conn) answer(e *entry, resp kmsg.Response, held *held) error {
 	resp.SetVersion(e.version)
 	if err := e.x.Response(resp); err != nil {
 		return fmt.Errorf("%w: %w", errFilter, err)
 	}
+	held.release()
 	if e.silent {
 		return c.done(e, 0)
 	}

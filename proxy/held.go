@@ -68,8 +68,11 @@ func (h *held) Reserve(bytes int) error {
 	return nil
 }
 
-// release takes the frame off its source and gives back what it held.
+// release takes the frame off its source and gives back what it held. The second time it does nothing.
 func (h *held) release() {
+	if h.full == nil {
+		return
+	}
 	if h.pooled == nil {
 		_ = h.s.skip(len(h.full)) // an error of what was marked before comes again at the next use
 	}
@@ -77,7 +80,7 @@ func (h *held) release() {
 	h.pooled = nil
 	h.budgets.frames.give(h.frames)
 	h.budgets.decoded.give(h.decoded)
-	h.frames, h.decoded = 0, 0
+	*h = held{}
 }
 
 // encode sends a frame of a header and a message, and returns how long it is.

@@ -30,13 +30,20 @@ type queue struct {
 	closed bool
 }
 
-// push adds a request and waits while there are too many. It is false when the connection has ended.
-func (q *queue) push(e entry) bool {
+// wait waits while there are too many requests. It is false when the connection has ended.
+func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.n >= maxInFlight && !q.closed {
 		q.room.Wait()
 	}
+	return !q.closed
+}
+
+// push adds a request, after wait. It is false when the connection has ended.
+func (q *queue) push(e entry) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.closed {
 		return false
 	}

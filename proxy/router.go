@@ -111,6 +111,7 @@ func (r *router) request(e entry, req kmsg.Request, held *held) error {
 	if e.silent {
 		return r.c.done(&e, 0)
 	}
+	held.release()
 	return r.push(rep)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/protocol"
+	"weir/proxy/filter"
 )
 
 // startWith starts a proxy with one address.
@@ -123,4 +124,26 @@ func TestFetchesWaitForEachOther(t *testing.T) {
 			t.Errorf("%d: %d partitions: %+v", i, len(got), got)
 		}
 	}
+}
+
+// A client whose request is refused, but waits for its turn to be told so, holds no memory meanwhile.
+func TestRefusedWhileWaiting(t *testing.T) {
+	f := newFake(t)
+	f.answer = func(protocol.Header, kmsg.Request) kmsg.Response { return nil }
+	f.run(t)
+	refusing := hooks{{Key: 0, Before: func(*filter.Exchange) error { return filter.Refuse(protocol.PolicyViolation, "") }}}
+	p, err := Start(Config{Memory: 100 << 20, StallTimeout: time.Hour, Clusters: []Cluster{
+		{Listen: "127.0.0.1:0", Upstream: []string{f.addr()}, Filters: []filter.Filter{refusing}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	waits := dial(t, p.Addr())
+	for _, req := range []kmsg.Request{ids(1), large()} {
+		if _, err := waits.Write(requestFrame(req, 1, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dial(t, p.Addr()).ask(large())
 }
