@@ -73,9 +73,6 @@ func TestProxyClients(t *testing.T) {
 
 // The client's own suite passes through the proxy, in both modes, as far as without.
 func TestProxyFranzSuite(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a minute")
-	}
 	b := Start(t, "group.consumer.heartbeat.interval.ms=1000", "group.consumer.min.heartbeat.interval.ms=1000")
 	var names []string
 	list := readSuiteList(t)

@@ -2,13 +2,11 @@ package proxy
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/protocol"
-	"weir/proxy/filter"
 )
 
 // maxAnswer is the largest answer that is passed on: Kafka's clients take no larger one.
@@ -42,7 +40,7 @@ func (c *conn) takeAnswers() error {
 			return err
 		}
 		// Whoever sees an empty queue may write to the client.
-		if c.q.last() {
+		if c.q.len() == 1 {
 			if err := c.up.flush(); err != nil {
 				return err
 			}
@@ -78,23 +76,32 @@ func (c *conn) rewrite(e *entry, size int) (int, error) {
 		return 0, err
 	}
 	defer held.release()
-	return c.rewriteHeld(e, held)
-}
-
-func (c *conn) rewriteHeld(e *entry, held *held) (int, error) {
-	_, body, err := protocol.ResponseBody(e.key, e.version, held.b)
+	resp, header, err := decodeAnswer(e.key, e.version, held.b, held)
 	if err != nil {
 		return 0, err
 	}
-	version := e.version
-	if e.key == int16(kmsg.ApiVersions) && len(body) >= 2 && int16(binary.BigEndian.Uint16(body)) == int16(protocol.UnsupportedVersion) {
-		version = 0 // KIP-511
-	}
-	resp := protocol.NewResponse(e.key, version)
-	if err := protocol.DecodeResponse(resp, body, held); err != nil {
+	if err := c.change(e, resp); err != nil {
 		return 0, err
 	}
-	if rw, ok := rewritings[e.key]; ok && version >= rw.from {
+	return held.encode(c.toClient, header, resp)
+}
+
+// decodeAnswer makes a frame a message. The header is what comes before its body.
+func decodeAnswer(key, version int16, frame []byte, m protocol.Memory) (resp kmsg.Response, header []byte, err error) {
+	_, body, err := protocol.ResponseBody(key, version, frame)
+	if err != nil {
+		return nil, nil, err
+	}
+	if key == int16(kmsg.ApiVersions) && len(body) >= 2 && int16(binary.BigEndian.Uint16(body)) == int16(protocol.UnsupportedVersion) {
+		version = 0 // KIP-511
+	}
+	resp = protocol.NewResponse(key, version)
+	return resp, frame[:len(frame)-len(body)], protocol.DecodeResponse(resp, body, m)
+}
+
+// change makes an answer from upstream what the client is to see.
+func (c *conn) change(e *entry, resp kmsg.Response) error {
+	if rw, ok := rewritings[e.key]; ok && resp.GetVersion() >= rw.from {
 		c.view.seen = nil
 		rw.fn(&c.view, resp)
 	}
@@ -106,17 +113,13 @@ func (c *conn) rewriteHeld(e *entry, held *held) (int, error) {
 			c.tokens.Store(e.tokens)
 		}
 	}
-	if e.x != nil {
-		if err := e.x.Response(resp); err != nil {
-			var r *filter.Refused
-			if !errors.As(err, &r) {
-				return 0, fmt.Errorf("%w: %w", errFilter, err)
-			}
-			e.x.Code = r.Code
-			filter.Spoil(resp, r.Code)
-		}
+	if e.x == nil {
+		return nil
 	}
-	return held.encode(c.toClient, held.b[:len(held.b)-len(body)], resp, c.p.cfg.StallTimeout)
+	if err := e.x.Response(resp); err != nil {
+		return fmt.Errorf("%w: %w", errFilter, err)
+	}
+	return nil
 }
 
 // hinted forwards a short answer that may name brokers at its end.
@@ -125,18 +128,24 @@ func (c *conn) hinted(e *entry, size int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, body, err := protocol.ResponseBody(e.key, e.version, b[4:4+size])
+	named, err := hinted(e.key, e.version, b[4:4+size])
 	if err != nil {
 		return 0, err
 	}
-	at, err := protocol.ResponseTags(e.key, e.version, body)
-	if err != nil {
-		return 0, err
-	}
-	if body[at] == 0 {
+	if !named {
 		return 4 + size, c.up.pass(4 + size)
 	}
 	return c.rewrite(e, size)
+}
+
+// hinted says whether an answer with tagged fields of its own has any.
+func hinted(key, version int16, frame []byte) (bool, error) {
+	_, body, err := protocol.ResponseBody(key, version, frame)
+	if err != nil {
+		return false, err
+	}
+	at, err := protocol.ResponseTags(key, version, body)
+	return err == nil && body[at] != 0, err
 }
 
 // streamed forwards a long answer that may name brokers at its end, without holding it. They cannot be rewritten there, as the length of

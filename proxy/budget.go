@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
-// errBudget says that something is larger than all the memory there is for its kind.
-var errBudget = errors.New("larger than the memory for all connections")
+// errBudget says that there is not enough memory of a kind.
+var errBudget = errors.New("too much for the memory for all connections")
 
 // budget bounds the bytes that all connections together hold of a kind. Who asks waits until there is room.
 type budget struct {
@@ -65,6 +66,7 @@ func (b *budget) held() int {
 // budgets are those of one direction. They are taken in the order of the fields, so that nobody who holds what another waits for waits
 // for him.
 type budgets struct {
-	frames  budget // whole frames that had to be read into memory
-	decoded budget // what they decode to
+	frames  budget        // whole frames that had to be read into memory
+	decoded budget        // what they decode to
+	stall   time.Duration // how long who holds some of them may keep others waiting
 }

@@ -131,33 +131,19 @@ func (c *cluster) known(id int32) *broker {
 	return nil
 }
 
-// ids are the brokers that were learned, in order.
-func (c *cluster) ids() []int32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var all []int32
-	for id, b := range c.brokers {
-		if b.failed == nil {
-			all = append(all, id)
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
 // upstream is where connections that came in for a broker go, -1 for the bootstrap address.
 func (c *cluster) upstream(id int32) []string {
 	if id >= 0 {
-		if b := c.known(id); b != nil {
-			c.mu.Lock()
-			defer c.mu.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if b := c.brokers[id]; b != nil && b.failed == nil {
 			return []string{b.addr}
 		}
 		return nil
 	}
 	all := c.conf().Upstream
 	at := int(c.next.Add(1)-1) % len(all)
-	return append(append([]string(nil), all[at:]...), all[:at]...)
+	return slices.Concat(all[at:], all[:at])
 }
 
 // dial opens a connection to a broker.

@@ -24,7 +24,7 @@ type Config struct {
 	Memory int
 	// DialTimeout bounds the opening of a connection upstream; 0 is ten seconds.
 	DialTimeout time.Duration
-	// StallTimeout is how long somebody may leave bytes unread that hold memory; 0 is half a minute.
+	// StallTimeout is how long somebody may leave bytes unread that hold memory, or send nothing of a frame that does; 0 is half a minute.
 	StallTimeout time.Duration
 
 	// DrainTimeout is how long the answers to a client that sends no more are waited for; 0 is ten minutes.

@@ -173,7 +173,7 @@ func (c *conn) fail(side string, err error) {
 	log := c.l.c.log
 	switch {
 	case silent || err == nil || errors.Is(err, errClosing) || errors.Is(err, net.ErrClosed):
-	case side == "upstream" && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && !c.q.idle():
+	case side == "upstream" && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && c.q.len() > 0:
 		c.l.c.once("lost", "the upstream broker closed a connection with requests unanswered", "client", c.who.Remote, "upstream", c.nc.RemoteAddr().String())
 	case errors.Is(err, io.EOF):
 	case errors.Is(err, protocol.ErrMalformed) || errors.Is(err, errBudget) || errors.Is(err, errFilter):
@@ -225,6 +225,9 @@ func (c *conn) takeRequests() error {
 		size, err := c.in.frameSize(0, c.p.cfg.MaxRequestBytes)
 		if err != nil {
 			return err
+		}
+		if !c.q.wait() {
+			return errClosing
 		}
 		if c.tokens.Load() > 0 {
 			c.tokens.Add(-1)
@@ -306,10 +309,7 @@ func (c *conn) request(size int) error {
 			return c.refuse(e, size, err)
 		}
 	}
-	if c.router != nil {
-		return c.router.request(e, size)
-	}
-	if chain.Requests(h.Key) || h.Key == int16(kmsg.SASLHandshake) {
+	if c.router != nil || chain.Requests(h.Key) || h.Key == int16(kmsg.SASLHandshake) {
 		return c.whole(e, size)
 	}
 	if h.Key == int16(kmsg.Produce) {
@@ -369,34 +369,47 @@ func (c *conn) unknownApiVersions(size int, h protocol.Header) error {
 	return c.respond(&entry{key: h.Key, correlation: h.CorrelationID}, resp)
 }
 
+// decoded waits for a request as a whole and decodes it. Its caller releases what is held.
+func (c *conn) decoded(size int) (*held, kmsg.Request, error) {
+	held, err := c.in.frame(size, &c.p.requests, c.ctx.Done())
+	if err != nil {
+		return nil, nil, err
+	}
+	h, body, err := protocol.ParseHeader(held.b)
+	if err == nil {
+		held.header = held.b[:len(held.b)-len(body)]
+		req := protocol.NewRequest(h)
+		if err = protocol.Decode(req, body, held); err == nil {
+			return held, req, nil
+		}
+	}
+	held.release()
+	return nil, nil, err
+}
+
 // whole decodes a request and forwards what the filters made of it.
 func (c *conn) whole(e entry, size int) error {
-	held, err := c.in.frame(size, &c.p.requests, c.ctx.Done())
+	held, req, err := c.decoded(size)
 	if err != nil {
 		return err
 	}
 	defer held.release()
-	h, body, err := protocol.ParseHeader(held.b)
-	if err != nil {
-		return err
-	}
-	req := protocol.NewRequest(h)
-	if err := protocol.Decode(req, body, held); err != nil {
-		return err
-	}
 	if p, ok := req.(*kmsg.ProduceRequest); ok {
 		e.silent = p.Acks == 0
 	}
 	if e.x != nil {
 		resp, err := e.x.Request(req)
 		if err != nil {
-			return c.refused(&e, req, err)
+			return c.refused(&e, req, held, err)
 		}
 		if resp != nil {
-			return c.answer(&e, resp)
+			return c.answer(&e, resp, held)
 		}
 	}
-	if s, ok := req.(*kmsg.SASLHandshakeRequest); ok && h.Version == 0 {
+	if c.router != nil {
+		return c.router.request(e, req, held)
+	}
+	if s, ok := req.(*kmsg.SASLHandshakeRequest); ok && e.version == 0 {
 		if e.tokens = rounds[s.Mechanism]; e.tokens == 0 {
 			return fmt.Errorf("%w: SaslHandshake v0 with mechanism %q cannot be passed on", protocol.ErrMalformed, s.Mechanism)
 		}
@@ -408,9 +421,9 @@ func (c *conn) whole(e entry, size int) error {
 		return errClosing
 	}
 	if e.x == nil || !e.x.Changes() {
-		err = held.write(c.toUp, c.p.cfg.StallTimeout)
+		err = held.send(c.toUp, held.full)
 	} else {
-		_, err = held.encode(c.toUp, held.b[:len(held.b)-len(body)], req, c.p.cfg.StallTimeout)
+		_, err = held.encode(c.toUp, held.header, req)
 	}
 	if err == nil && e.silent {
 		err = c.done(&e, 0)
@@ -427,38 +440,31 @@ func (c *conn) refuse(e entry, size int, why error) error {
 	if !errors.As(why, &r) {
 		return fmt.Errorf("%w: %w", errFilter, why)
 	}
-	held, err := c.in.frame(size, &c.p.requests, c.ctx.Done())
+	held, req, err := c.decoded(size)
 	if err != nil {
 		return err
 	}
 	defer held.release()
-	h, body, err := protocol.ParseHeader(held.b)
-	if err != nil {
-		return err
-	}
-	req := protocol.NewRequest(h)
-	if err := protocol.Decode(req, body, held); err != nil {
-		return err
-	}
-	return c.refused(&e, req, why)
+	return c.refused(&e, req, held, why)
 }
 
 // refused answers a request with the code of an error. Without an answer the client is told by the end of the connection, as Kafka does.
-func (c *conn) refused(e *entry, req kmsg.Request, why error) error {
+func (c *conn) refused(e *entry, req kmsg.Request, held *held, why error) error {
 	var r *filter.Refused
 	if p, ok := req.(*kmsg.ProduceRequest); !errors.As(why, &r) || ok && p.Acks == 0 {
 		return fmt.Errorf("%w: %w", errFilter, why)
 	}
 	e.x.Code = r.Code
-	return c.answer(e, filter.Refusal(req, r.Code, r.Why))
+	return c.answer(e, filter.Refusal(req, r.Code, r.Why), held)
 }
 
-// answer sends what a filter answered, through the filters before it.
-func (c *conn) answer(e *entry, resp kmsg.Response) error {
+// answer sends what a filter answered, through the filters before it. It may have to wait, for which the request is not held.
+func (c *conn) answer(e *entry, resp kmsg.Response, held *held) error {
 	resp.SetVersion(e.version)
 	if err := e.x.Response(resp); err != nil {
 		return fmt.Errorf("%w: %w", errFilter, err)
 	}
+	held.release()
 	if e.silent {
 		return c.done(e, 0)
 	}

@@ -154,6 +154,8 @@ func TestFilterPanics(t *testing.T) {
 				panic("on purpose")
 			case 2:
 				return nil, errors.New("on purpose too")
+			case 6: // answered here, which the hook on answers then refuses
+				return &initResponse{ProducerID: 4}, nil
 			}
 			return nil, nil
 		}),
@@ -183,8 +185,10 @@ func TestFilterPanics(t *testing.T) {
 	if err := after.closed(); err != nil {
 		t.Error(err)
 	}
-	if r := good.ask(ids(4)).(*initResponse); r.ErrorCode != int16(protocol.NotCoordinator) {
-		t.Errorf("%+v", r)
+	for _, n := range []int32{4, 6} {
+		if r := good.ask(ids(n)).(*initResponse); r.ErrorCode != int16(protocol.NotCoordinator) {
+			t.Errorf("%d: %+v", n, r)
+		}
 	}
 	for _, want := range []string{"on purpose", "on purpose too", "in the answer", "panicked: before", "panicked: after"} {
 		if !strings.Contains(l.String(), want) {

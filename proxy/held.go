@@ -15,8 +15,9 @@ const freeBytes = 16 << 10
 
 // held is a frame that is in memory as a whole.
 type held struct {
-	b    []byte // without its length
-	full []byte // with it
+	b      []byte // without its length
+	full   []byte // with it
+	header []byte // of a request that was decoded
 
 	s       *source
 	pooled  *buffer.Buffer // nil: it is in the source's buffer
@@ -48,7 +49,7 @@ func (s *source) frame(size int, of *budgets, done <-chan struct{}) (*held, erro
 	h.pooled = buffer.Get(4 + size)
 	h.full = h.pooled.B[:4+size]
 	h.b = h.full[4:]
-	if err := s.read(h.full); err != nil {
+	if err := s.readHeld(h.full, of.stall); err != nil {
 		h.release()
 		return nil, err
 	}
@@ -67,8 +68,11 @@ func (h *held) Reserve(bytes int) error {
 	return nil
 }
 
-// release takes the frame off its source and gives back what it held.
+// release takes the frame off its source and gives back what it held. The second time it does nothing.
 func (h *held) release() {
+	if h.full == nil {
+		return
+	}
 	if h.pooled == nil {
 		_ = h.s.skip(len(h.full)) // an error of what was marked before comes again at the next use
 	}
@@ -76,14 +80,11 @@ func (h *held) release() {
 	h.pooled = nil
 	h.budgets.frames.give(h.frames)
 	h.budgets.decoded.give(h.decoded)
-	h.frames, h.decoded = 0, 0
+	*h = held{}
 }
 
-// write sends the frame as it came.
-func (h *held) write(to *sink, stall time.Duration) error { return h.send(to, h.full, stall) }
-
 // encode sends a frame of a header and a message, and returns how long it is.
-func (h *held) encode(to *sink, header []byte, m interface{ AppendTo([]byte) []byte }, stall time.Duration) (int, error) {
+func (h *held) encode(to *sink, header []byte, m interface{ AppendTo([]byte) []byte }) (int, error) {
 	out := buffer.Get(len(h.full) + 256)
 	defer out.Put()
 	b := append(out.B[:4], header...)
@@ -92,19 +93,21 @@ func (h *held) encode(to *sink, header []byte, m interface{ AppendTo([]byte) []b
 		return 0, fmt.Errorf("%w: a frame of %d bytes after it was rewritten", protocol.ErrMalformed, len(b)-4)
 	}
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	return len(b), h.send(to, b, stall)
+	return len(b), h.send(to, b)
 }
 
-// send writes behind what was marked. Who holds memory that others wait for does not wait for ever.
-func (h *held) send(to *sink, b []byte, stall time.Duration) error {
+// send writes behind what was marked.
+func (h *held) send(to *sink, b []byte) error {
 	if err := h.s.flush(); err != nil {
 		return err
 	}
-	if h.frames+h.decoded > 0 {
-		if err := to.nc.SetWriteDeadline(time.Now().Add(stall)); err != nil {
-			return err
-		}
-		defer to.nc.SetWriteDeadline(time.Time{})
+	return to.writeHeld(b, h.stall())
+}
+
+// stall is how long the frame may wait for others, 0 where it holds nothing that is counted.
+func (h *held) stall() time.Duration {
+	if h.frames+h.decoded == 0 {
+		return 0
 	}
-	return to.write(b)
+	return h.budgets.stall
 }

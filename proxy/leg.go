@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -29,6 +30,7 @@ type leg struct {
 	waiting []*call
 	err     error // it has ended
 	ended   chan struct{}
+	unwatch func() bool // of the end of the client's connection, which ends the leg
 }
 
 // call is one request to one broker.
@@ -38,7 +40,7 @@ type call struct {
 	req          kmsg.Request // to say what was not answered; its records are gone
 	silent       bool
 
-	stop   <-chan struct{} // closed when the client's connection ends
+	ctx    context.Context // of the client's connection
 	done   chan struct{}
 	err    error
 	resp   kmsg.Response // where there was none, or it was decoded
@@ -49,12 +51,23 @@ type call struct {
 	reads  int // of that for what they decode to
 }
 
+// take waits for some of a budget, but not for ever: what this connection holds for its other answers, somebody may be waiting for.
+func (a *call) take(b *budget, n int) error {
+	ctx, cancel := context.WithTimeout(a.ctx, a.of.stall)
+	defer cancel()
+	err := b.take(n, ctx.Done())
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %d bytes, and others do not give back theirs", errBudget, n)
+	}
+	return err
+}
+
 // Reserve implements protocol.Memory.
 func (a *call) Reserve(n int) error {
 	if n <= freeBytes {
 		return nil
 	}
-	if err := a.of.decoded.take(n, a.stop); err != nil {
+	if err := a.take(&a.of.decoded, n); err != nil {
 		return err
 	}
 	a.reads += n
@@ -75,16 +88,8 @@ func (a *call) decode() (kmsg.Response, error) {
 	if a.resp != nil || a.err != nil {
 		return a.resp, a.err
 	}
-	_, body, err := protocol.ResponseBody(a.key, a.version, a.frame)
+	resp, _, err := decodeAnswer(a.key, a.version, a.frame, a)
 	if err != nil {
-		return nil, err
-	}
-	version := a.version
-	if a.key == int16(kmsg.ApiVersions) && len(body) >= 2 && int16(binary.BigEndian.Uint16(body)) == int16(protocol.UnsupportedVersion) {
-		version = 0 // KIP-511
-	}
-	resp := protocol.NewResponse(a.key, version)
-	if err := protocol.DecodeResponse(resp, body, a); err != nil {
 		return nil, err
 	}
 	a.resp = resp
@@ -99,12 +104,13 @@ func newLeg(ctx context.Context, c *conn, id int32) (*leg, error) {
 	}
 	l := &leg{c: c, id: id, nc: nc, out: newSink(nc), ended: make(chan struct{})}
 	l.in = newSource(nc, nil)
+	l.unwatch = context.AfterFunc(ctx, func() { nc.Close() })
 	go l.take()
 	return l, nil
 }
 
-// send writes a request: head is the frame up to the correlation id, tail what follows it. The call is answered or fails.
-func (l *leg) send(a *call, b []byte) error {
+// send writes a request, with the leg's correlation id. The call is answered or fails.
+func (l *leg) send(a *call, b []byte, stall time.Duration) error {
 	l.mu.Lock()
 	if l.err != nil {
 		l.mu.Unlock()
@@ -117,7 +123,7 @@ func (l *leg) send(a *call, b []byte) error {
 	}
 	l.mu.Unlock()
 	binary.BigEndian.PutUint32(b[8:], uint32(a.correlation))
-	return l.out.write(b)
+	return l.out.writeHeld(b, stall)
 }
 
 // take reads answers until the end.
@@ -159,13 +165,13 @@ func (l *leg) one() error {
 	}
 	// Small answers are not waited for either: their number is bounded.
 	if size > freeBytes {
-		if err := a.of.frames.take(size, l.c.ctx.Done()); err != nil {
+		if err := a.take(&a.of.frames, size); err != nil {
 			return err
 		}
 		a.taken = size
 	}
 	a.pooled = buffer.Get(4 + size)
-	if err := l.in.read(a.pooled.B[:4+size]); err != nil {
+	if err := l.in.readHeld(a.pooled.B[:4+size], a.of.stall); err != nil {
 		a.release()
 		return err
 	}
@@ -184,7 +190,7 @@ func (l *leg) fail(err error) {
 	lost := l.waiting
 	l.waiting, l.err = nil, err
 	l.mu.Unlock()
-	if errors.Is(err, protocol.ErrMalformed) || len(lost) > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+	if errors.Is(err, protocol.ErrMalformed) || errors.Is(err, errBudget) || len(lost) > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		if l.c.ctx.Err() == nil {
 			l.c.l.c.once("leg "+err.Error(), "a connection to an upstream broker has ended with requests unanswered", "broker", l.id, "client", l.c.who.Remote, "error", err.Error())
 		}
@@ -204,6 +210,7 @@ func (l *leg) gone() bool {
 
 // close ends it and waits for its goroutine.
 func (l *leg) close() {
+	l.unwatch()
 	l.nc.Close()
 	<-l.ended
 	l.in.stop()

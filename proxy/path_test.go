@@ -324,9 +324,9 @@ func TestNothingLeaks(t *testing.T) {
 		}
 		runtime.GC() // pipes of splice are kept by a pool
 		runtime.GC()
-		d, err := os.ReadDir("/proc/self/fd")
+		d, err := os.ReadDir("/dev/fd") // on Linux, macOS and the BSDs
 		if err != nil {
-			t.Skip("no /proc")
+			t.Fatal(err)
 		}
 		return runtime.NumGoroutine(), len(d)
 	}

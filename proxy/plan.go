@@ -200,7 +200,8 @@ func (r *router) locate(req kmsg.Request) error {
 		if len(topics) == 0 {
 			return nil
 		}
-		return r.askMetadata(version, topics)
+		_, err := r.askMetadata(version, topics)
+		return err
 	}
 	var byName, byID []kmsg.MetadataRequestTopic
 	for name := range names {
@@ -215,7 +216,8 @@ func (r *router) locate(req kmsg.Request) error {
 	return ask(12, byID)
 }
 
-func (r *router) askMetadata(version int16, topics []kmsg.MetadataRequestTopic) error {
+// askMetadata learns of topics, and returns the brokers that there are now.
+func (r *router) askMetadata(version int16, topics []kmsg.MetadataRequestTopic) ([]int32, error) {
 	q := kmsg.NewPtrMetadataRequest()
 	q.Version, q.Topics = version, topics
 	if topics == nil {
@@ -223,16 +225,19 @@ func (r *router) askMetadata(version int16, topics []kmsg.MetadataRequestTopic) 
 	}
 	resp, err := r.ask(q)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var all []int32
 	m := resp.(*kmsg.MetadataResponse)
 	r.where().metadata(m)
 	for _, b := range m.Brokers {
 		if _, err := r.c.l.c.learn(b.NodeID, b.Host, b.Port); err != nil {
 			r.c.l.c.once(fmt.Sprint("offer ", b.NodeID), "a broker cannot be used", "broker", b.NodeID, "error", err.Error())
+			continue
 		}
+		all = append(all, b.NodeID)
 	}
-	return nil
+	return all, nil
 }
 
 // controller is where to send what a controller decides.
@@ -245,7 +250,7 @@ func (r *router) controller() (int32, error) {
 	}
 	id := get()
 	if id < 0 || r.c.l.c.known(id) == nil {
-		if err := r.askMetadata(4, nil); err != nil {
+		if _, err := r.askMetadata(4, nil); err != nil {
 			return -1, err
 		}
 		if id = get(); id < 0 || r.c.l.c.known(id) == nil {
@@ -263,20 +268,14 @@ func (r *router) this() int32 {
 	return -1
 }
 
-// toThis asks the broker that the client means, or all of them.
+// toThis asks the broker that the client means, or all that there are. Who was heard of before may have left.
 func (r *router) toThis(req kmsg.Request) (plan, error) {
 	if id := r.this(); id >= 0 {
 		return to(id, req), nil
 	}
-	all := r.c.l.c.ids()
-	if len(all) == 0 {
-		if err := r.askMetadata(4, nil); err != nil {
-			return plan{}, err
-		}
-		all = r.c.l.c.ids()
-	}
-	if len(all) == 0 {
-		all = []int32{-1}
+	all, err := r.askMetadata(4, nil)
+	if err != nil || len(all) == 0 {
+		return to(-1, req), err
 	}
 	var p plan
 	for _, id := range all {

@@ -50,7 +50,7 @@ func Start(cfg Config) (*Proxy, error) {
 	p := &Proxy{cfg: cfg, listeners: map[*listener]struct{}{}, conns: map[*conn]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	for _, b := range []*budgets{&p.requests, &p.answers} {
-		b.frames.total, b.decoded.total = cfg.Memory, cfg.Memory
+		b.frames.total, b.decoded.total, b.stall = cfg.Memory, cfg.Memory, cfg.StallTimeout
 	}
 	for _, v := range cfg.Clusters {
 		c, err := p.open(v)
@@ -71,13 +71,12 @@ func (p *Proxy) open(v Cluster) (*cluster, error) {
 	}
 	c.cfg.Store(&v)
 	c.chain.Store(filter.NewChain(v.Filters...))
-	first, err := p.listen(c, v.Listen, -1)
-	if err != nil {
+	c.mu.Lock() // the first connection may come before listen returns
+	defer c.mu.Unlock()
+	var err error
+	if c.first, err = p.listen(c, v.Listen, -1); err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", v.Name, err)
 	}
-	c.mu.Lock()
-	c.first = first
-	c.mu.Unlock()
 	return c, nil
 }
 

@@ -30,17 +30,20 @@ type queue struct {
 	closed bool
 }
 
-// push adds a request and waits while there are too many. It is false when the connection has ended.
-func (q *queue) push(e entry) bool {
+// wait waits while there are too many requests. It is false when the connection has ended.
+func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.n >= maxInFlight && !q.closed {
 		q.room.Wait()
 	}
-	return q.add(e)
+	return !q.closed
 }
 
-func (q *queue) add(e entry) bool {
+// push adds a request, after wait. It is false when the connection has ended.
+func (q *queue) push(e entry) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.closed {
 		return false
 	}
@@ -66,18 +69,11 @@ func (q *queue) front() (e entry, ok bool) {
 	return q.ring[q.head], true
 }
 
-// idle says whether nothing waits for an answer.
-func (q *queue) idle() bool {
+// len is how many wait for an answer.
+func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.n == 0
-}
-
-// last says whether no more than one is left.
-func (q *queue) last() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.n <= 1
+	return q.n
 }
 
 // pop drops the oldest.

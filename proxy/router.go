@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -62,9 +60,6 @@ func (r *router) finish() {
 
 // stop ends everything. The client's connection is closed.
 func (r *router) stop() {
-	for _, l := range r.legs {
-		l.nc.Close()
-	}
 	r.once.Do(func() { close(r.replies) })
 	<-r.written
 	for _, l := range r.legs {
@@ -99,36 +94,8 @@ func (r *router) leg(id int32) (*leg, error) {
 	return l, nil
 }
 
-// request takes one request that is served.
-func (r *router) request(e entry, size int) error {
-	c := r.c
-	held, err := c.in.frame(size, &c.p.requests, c.ctx.Done())
-	if err != nil {
-		return err
-	}
-	defer held.release()
-	h, body, err := protocol.ParseHeader(held.b)
-	if err != nil {
-		return err
-	}
-	req := protocol.NewRequest(h)
-	if err := protocol.Decode(req, body, held); err != nil {
-		return err
-	}
-	if p, ok := req.(*kmsg.ProduceRequest); ok {
-		e.silent = p.Acks == 0
-	}
-	changed := false
-	if e.x != nil {
-		resp, err := e.x.Request(req)
-		if err != nil {
-			return c.refused(&e, req, err)
-		}
-		if resp != nil {
-			return c.answer(&e, resp)
-		}
-		changed = e.x.Changes()
-	}
+// request sends a request that the filters have seen to the brokers that answer for it.
+func (r *router) request(e entry, req kmsg.Request, held *held) error {
 	p, err := r.plan(req)
 	if err != nil {
 		return err
@@ -136,14 +103,15 @@ func (r *router) request(e entry, size int) error {
 	rep := &reply{e: e, resp: p.resp, learn: p.learn, whole: p.whole || len(p.parts) > 1}
 	for _, part := range p.parts {
 		full := held.full
-		if changed || p.changed || len(p.parts) > 1 {
+		if p.changed || len(p.parts) > 1 || e.x != nil && e.x.Changes() {
 			full = nil
 		}
-		rep.calls = append(rep.calls, r.send(part, full, held.b[:len(held.b)-len(body)], e.silent))
+		rep.calls = append(rep.calls, r.send(part, full, held.header, e.silent, held.stall()))
 	}
 	if e.silent {
-		return c.done(&e, 0)
+		return r.c.done(&e, 0)
 	}
+	held.release()
 	return r.push(rep)
 }
 
@@ -153,17 +121,14 @@ func (r *router) push(rep *reply) error {
 	case r.replies <- rep:
 		return nil
 	case <-r.c.ctx.Done():
-		for _, l := range r.legs {
-			l.nc.Close()
-		}
 		rep.release()
 		return errClosing
 	}
 }
 
 // send sends a part to its broker: as it came, or encoded anew behind its header. What goes wrong is the call's.
-func (r *router) send(p part, full, header []byte, silent bool) *call {
-	a := &call{key: p.req.Key(), version: p.req.GetVersion(), req: p.req, silent: silent, stop: r.c.ctx.Done(), done: make(chan struct{}), of: &r.c.p.answers}
+func (r *router) send(p part, full, header []byte, silent bool, stall time.Duration) *call {
+	a := &call{key: p.req.Key(), version: p.req.GetVersion(), req: p.req, silent: silent, ctx: r.c.ctx, done: make(chan struct{}), of: &r.c.p.answers}
 	l, err := r.leg(p.broker)
 	if err == nil {
 		if full == nil {
@@ -172,7 +137,7 @@ func (r *router) send(p part, full, header []byte, silent bool) *call {
 			full = p.req.AppendTo(append(out.B[:4], header...))
 			binary.BigEndian.PutUint32(full, uint32(len(full)-4))
 		}
-		if err = l.send(a, full); err != nil {
+		if err = l.send(a, full, stall); err != nil {
 			l.nc.Close() // its goroutine fails the call if it was noted
 			<-l.ended
 		}
@@ -192,15 +157,8 @@ func (r *router) send(p part, full, header []byte, silent bool) *call {
 // ask asks something for the proxy itself and waits.
 func (r *router) ask(req kmsg.Request) (kmsg.Response, error) {
 	f := kmsg.NewRequestFormatter(kmsg.FormatterClientID("weir-proxy"))
-	a := r.send(part{-1, req}, f.AppendRequest(nil, req, 0), nil, false)
-	select {
-	case <-a.done:
-	case <-r.c.ctx.Done():
-		for _, l := range r.legs {
-			l.nc.Close()
-		}
-		<-a.done
-	}
+	a := r.send(part{-1, req}, f.AppendRequest(nil, req, 0), nil, false, 0)
+	<-a.done // at the latest when the connection ends, and its legs with it
 	defer a.release()
 	return a.decode()
 }
@@ -224,11 +182,15 @@ func (r *router) writeOne(rep *reply) error {
 	}
 	filtered := rep.e.x != nil && rep.e.x.Answers()
 	if !filtered && !rep.whole && len(rep.calls) == 1 && rep.calls[0].resp == nil {
-		hinted, err := rep.calls[0].hinted()
-		if err != nil {
-			return err
+		a := rep.calls[0]
+		named := false
+		if rw, ok := rewritings[a.key]; ok && a.version >= rw.from {
+			var err error
+			if named, err = hinted(a.key, a.version, a.frame); err != nil {
+				return err
+			}
 		}
-		if !hinted {
+		if !named {
 			return r.raw(rep)
 		}
 	}
@@ -244,7 +206,10 @@ func (r *router) writeOne(rep *reply) error {
 			all = append(all, one)
 		}
 		resp = merge(all)
-		if err := r.rewrite(rep, resp); err != nil {
+		if rep.learn != nil {
+			rep.learn(resp)
+		}
+		if err := r.c.change(&rep.e, resp); err != nil {
 			return err
 		}
 	}
@@ -256,34 +221,6 @@ func (r *router) writeOne(rep *reply) error {
 	return r.out(rep, b)
 }
 
-// rewrite does with an answer what takeAnswer does.
-func (r *router) rewrite(rep *reply, resp kmsg.Response) error {
-	if rep.learn != nil {
-		rep.learn(resp)
-	}
-	if rw, ok := rewritings[rep.e.key]; ok && resp.GetVersion() >= rw.from {
-		r.c.view.seen = nil
-		rw.fn(&r.c.view, resp)
-	}
-	if v, ok := resp.(*kmsg.ApiVersionsResponse); ok {
-		r.c.l.c.capVersions(v)
-	}
-	if rep.e.x == nil {
-		return nil
-	}
-	err := rep.e.x.Response(resp)
-	var refused *filter.Refused
-	if errors.As(err, &refused) {
-		rep.e.x.Code = refused.Code
-		filter.Spoil(resp, refused.Code)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", errFilter, err)
-	}
-	return nil
-}
-
 // raw writes the one answer as it came, with the client's correlation id.
 func (r *router) raw(rep *reply) error {
 	a := rep.calls[0]
@@ -292,34 +229,16 @@ func (r *router) raw(rep *reply) error {
 }
 
 func (r *router) out(rep *reply, b []byte) error {
-	held := 0
+	stall := time.Duration(0)
 	for _, a := range rep.calls {
-		held += a.taken + a.reads
-	}
-	if held > 0 {
-		if err := r.c.client.SetWriteDeadline(time.Now().Add(r.c.p.cfg.StallTimeout)); err != nil {
-			return err
+		if a.taken+a.reads > 0 {
+			stall = a.of.stall
 		}
-		defer r.c.client.SetWriteDeadline(time.Time{})
 	}
-	if err := r.c.toClient.write(b); err != nil {
+	if err := r.c.toClient.writeHeld(b, stall); err != nil {
 		return err
 	}
 	return r.c.done(&rep.e, len(b))
-}
-
-// hinted says whether an answer names brokers at its end.
-func (a *call) hinted() (bool, error) {
-	rw, ok := rewritings[a.key]
-	if !ok || a.version < rw.from {
-		return false, nil
-	}
-	_, body, err := protocol.ResponseBody(a.key, a.version, a.frame)
-	if err != nil {
-		return false, err
-	}
-	at, err := protocol.ResponseTags(a.key, a.version, body)
-	return err == nil && body[at] != 0, err
 }
 
 // release gives back what the answers hold. When the connection has ended it waits for the legs, which then end too.

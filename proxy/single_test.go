@@ -7,6 +7,7 @@ import (
 	"net"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -263,6 +264,29 @@ func TestSingleBrokerGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A broker that has left the cluster is asked nothing any more.
+func TestSingleBrokerLeft(t *testing.T) {
+	stays, leaves := newFake(t), newFake(t)
+	var left atomic.Bool
+	stays.answer = func(h protocol.Header, req kmsg.Request) kmsg.Response {
+		if h.Key != int16(kmsg.Metadata) {
+			return filter.Refusal(req, 0, "")
+		}
+		r := metadataOf(stays, leaves)
+		if r.Version = h.Version; left.Load() {
+			r.Brokers = r.Brokers[:1]
+		}
+		return r
+	}
+	stays.run(t)
+	p, _ := start(t, Cluster{Single: true}, stays.addr())
+	c := dial(t, p.Addr())
+	c.ask(version(kmsg.NewPtrMetadataRequest(), 12))
+	leaves.l.Close()
+	left.Store(true)
+	c.ask(version(kmsg.NewPtrListGroupsRequest(), 4))
 }
 
 // TestSplits splits a request of each key that is split, and puts refusals of the parts together again: everything that was asked is

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"syscall"
+	"time"
 
 	"weir/internal/buffer"
 	"weir/protocol"
@@ -56,6 +58,17 @@ func newSink(nc net.Conn) *sink {
 func (s *sink) write(b []byte) error {
 	_, err := s.nc.Write(b)
 	return err
+}
+
+// writeHeld writes what holds memory that others wait for; stall 0: it holds none.
+func (s *sink) writeHeld(b []byte, stall time.Duration) error {
+	if stall > 0 {
+		if err := s.nc.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+			return err
+		}
+		defer s.nc.SetWriteDeadline(time.Time{})
+	}
+	return s.write(b)
 }
 
 // peek returns what has arrived, at least n bytes of it, without taking it. It is valid until the next call. At the end it is io.EOF where
@@ -238,6 +251,20 @@ func (s *source) read(b []byte) error {
 	s.drop()
 	_, err := io.ReadFull(s.nc, b[k:])
 	return unexpected(err)
+}
+
+// readHeld is read into memory that others may wait for: it goes on, if slowly, or fails.
+func (s *source) readHeld(b []byte, stall time.Duration) error {
+	defer s.nc.SetReadDeadline(time.Time{})
+	for some := range slices.Chunk(b, copyBytes) {
+		if err := s.nc.SetReadDeadline(time.Now().Add(stall)); err != nil {
+			return err
+		}
+		if err := s.read(some); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // discard drops n bytes, whether they have arrived or not.

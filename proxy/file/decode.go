@@ -36,11 +36,8 @@ type one struct {
 	node *yaml.Node
 }
 
-// decode reads a node into a value as yaml does, but that keys which are not there, or come twice, are problems with their line.
+// decode reads a node without aliases into a value as yaml does, but that keys which are not there, or come twice, are problems with their line.
 func (r *reader) decode(n *yaml.Node, to reflect.Value) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
 	switch {
 	case to.Type() == reflect.TypeFor[one]():
 		r.filter(n, to.Addr().Interface().(*one))

@@ -1,6 +1,6 @@
 package file
 
-// document is a file. Names on the wire are in the tags; schema_test.go compares them with docs/proxy.md.
+// document is a file. Names on the wire are in the tags; file_test.go compares them with docs/proxy.md.
 type document struct {
 	Clusters []cluster `yaml:"clusters"`
 }

@@ -118,7 +118,7 @@ func (x *Exchange) Request(r kmsg.Request) (resp kmsg.Response, err error) {
 	return nil, nil
 }
 
-// Response runs the hooks on the response, of the filters that saw the request.
+// Response runs the hooks on the response, of the filters that saw the request. Where one refuses it, its outcomes become the code.
 func (x *Exchange) Response(r kmsg.Response) error {
 	steps := x.chain.answer[x.Key]
 	for i := len(steps) - 1; i >= 0; i-- {
@@ -126,7 +126,14 @@ func (x *Exchange) Response(r kmsg.Response) error {
 			continue
 		}
 		x.at = steps[i].at
-		if err := guard(func() error { return steps[i].hook.Response(x, r) }); err != nil {
+		err := guard(func() error { return steps[i].hook.Response(x, r) })
+		var refused *Refused
+		if errors.As(err, &refused) {
+			x.Code = refused.Code
+			Spoil(r, refused.Code)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -125,6 +125,9 @@ func (r *Refused) Error() string { return fmt.Sprintf("%s: %s", r.Code, r.Why) }
 // Refuse makes the error that has a request answered with a code everywhere where its response has room for one.
 func Refuse(code protocol.Code, why string) error { return &Refused{Code: code, Why: why} }
 
+// Begins says whether no client can begin without a key: ApiVersions and SASL.
+func Begins(key int16) bool { return key == 17 || key == 18 || key == 36 }
+
 // Key finds an API key by its Kafka name, as in "Produce".
 func Key(name string) (int16, error) {
 	for _, a := range protocol.APIs {

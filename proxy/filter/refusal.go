@@ -44,6 +44,7 @@ func (m mirror) structure(from, to reflect.Value) {
 		case name == "ErrorMessage" && f.Kind() == reflect.Pointer && m.why != "":
 			f.Set(reflect.ValueOf(&m.why))
 		case name == "Version" || name == "UnknownTags" || name == "ThrottleMillis":
+		case f.Type() == reflect.TypeFor[[]byte](): // the request's are gone soon, and are nobody's name
 		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct:
 			m.list(from, f, name)
 		default:

@@ -107,6 +107,11 @@ func TestRefusalNames(t *testing.T) {
 	if r := Refusal(m, protocol.TopicAuthorizationFailed, "").(*kmsg.MetadataResponse); len(r.Topics) != 1 || *r.Topics[0].Topic != "x" || r.Topics[0].ErrorCode != 29 {
 		t.Errorf("%+v", r)
 	}
+	a := kmsg.NewPtrSASLAuthenticateRequest()
+	a.SASLAuthBytes = []byte("secret")
+	if r := Refusal(a, protocol.SaslAuthenticationFailed, "").(*kmsg.SASLAuthenticateResponse); r.SASLAuthBytes != nil {
+		t.Errorf("%+v", r)
+	}
 	if !strings.Contains((&Refused{protocol.PolicyViolation, "x"}).Error(), "POLICY_VIOLATION") {
 		t.Error("no name")
 	}

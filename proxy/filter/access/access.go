@@ -31,9 +31,6 @@ type rule struct {
 	clients []string
 }
 
-// always are what no client can begin without.
-var always = []int16{17, 18, 36}
-
 // New makes the filter.
 func New(c Config) (*Filter, error) {
 	if len(c.Rules) == 0 {
@@ -63,7 +60,7 @@ func (r *rule) fits(key int16, client string) bool {
 }
 
 func (f *Filter) allowed(key int16, client string) bool {
-	if slices.Contains(always, key) {
+	if filter.Begins(key) {
 		return true
 	}
 	for i := range f.rules {
@@ -76,7 +73,7 @@ func (f *Filter) allowed(key int16, client string) bool {
 
 // Limit implements filter.Limiter: what is denied to everybody is not there.
 func (f *Filter) Limit(a protocol.API) int16 {
-	if slices.Contains(always, a.Key) {
+	if filter.Begins(a.Key) {
 		return a.Max
 	}
 	for _, r := range f.rules {

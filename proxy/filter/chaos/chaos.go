@@ -29,9 +29,6 @@ type Fault struct {
 
 var errDisconnect = errors.New("chaos: disconnect")
 
-// spared are the keys that faults for all keys do not meet.
-var spared = []int16{17, 18, 36}
-
 // Filter makes faults.
 type Filter struct {
 	faults []fault
@@ -108,7 +105,7 @@ func (f *Filter) meets(key int16) (all []*fault) {
 	defer f.mu.Unlock()
 	for i := range f.faults {
 		one := &f.faults[i]
-		if one.keys[0] == filter.EveryKey && slices.Contains(spared, key) || one.keys[0] != filter.EveryKey && !slices.Contains(one.keys, key) {
+		if one.keys[0] == filter.EveryKey && filter.Begins(key) || one.keys[0] != filter.EveryKey && !slices.Contains(one.keys, key) {
 			continue
 		}
 		if f.rng.Float64() < one.Rate {

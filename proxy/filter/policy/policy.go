@@ -80,12 +80,13 @@ func (b *broken) add(name, rule string) {
 	b.names, b.rules = append(b.names, name), append(b.rules, rule)
 }
 
-func (f *Filter) create(x *filter.Exchange, r *kmsg.CreateTopicsRequest) (kmsg.Response, error) {
+// takeOut takes the topics that break a rule out of a request. Where none is left it answers, and created or added fill that in.
+func takeOut[T any](x *filter.Exchange, r kmsg.Request, topics *[]T, check func(*T) (name, rule string)) (kmsg.Response, error) {
 	var bad broken
-	r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.CreateTopicsRequestTopic) bool {
-		rule := f.topic(&t)
+	*topics = slices.DeleteFunc(*topics, func(t T) bool {
+		name, rule := check(&t)
 		if rule != "" {
-			bad.add(t.Topic, rule)
+			bad.add(name, rule)
 		}
 		return rule != ""
 	})
@@ -93,11 +94,14 @@ func (f *Filter) create(x *filter.Exchange, r *kmsg.CreateTopicsRequest) (kmsg.R
 		return nil, nil
 	}
 	x.Set(&bad)
-	if len(r.Topics) > 0 {
+	if len(*topics) > 0 {
 		return nil, nil
 	}
-	resp := r.ResponseKind().(*kmsg.CreateTopicsResponse)
-	return resp, nil // created fills it in
+	return r.ResponseKind(), nil
+}
+
+func (f *Filter) create(x *filter.Exchange, r *kmsg.CreateTopicsRequest) (kmsg.Response, error) {
+	return takeOut(x, r, &r.Topics, func(t *kmsg.CreateTopicsRequestTopic) (string, string) { return t.Topic, f.topic(t) })
 }
 
 func (f *Filter) created(x *filter.Exchange, r *kmsg.CreateTopicsResponse) error {
@@ -161,22 +165,9 @@ func (f *Filter) setting(name string, value *string) string {
 }
 
 func (f *Filter) partitions(x *filter.Exchange, r *kmsg.CreatePartitionsRequest) (kmsg.Response, error) {
-	var bad broken
-	r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.CreatePartitionsRequestTopic) bool {
-		rule := count("partitions", int64(t.Count), 0, int64(f.cfg.MaxPartitions))
-		if rule != "" {
-			bad.add(t.Topic, rule)
-		}
-		return rule != ""
+	return takeOut(x, r, &r.Topics, func(t *kmsg.CreatePartitionsRequestTopic) (string, string) {
+		return t.Topic, count("partitions", int64(t.Count), 0, int64(f.cfg.MaxPartitions))
 	})
-	if len(bad.names) == 0 {
-		return nil, nil
-	}
-	x.Set(&bad)
-	if len(r.Topics) > 0 {
-		return nil, nil
-	}
-	return r.ResponseKind(), nil
 }
 
 func (f *Filter) added(x *filter.Exchange, r *kmsg.CreatePartitionsResponse) error {
@@ -192,11 +183,19 @@ func (f *Filter) added(x *filter.Exchange, r *kmsg.CreatePartitionsResponse) err
 	return nil
 }
 
+// altered refuses a setting that breaks a rule.
+func (f *Filter) altered(of kmsg.ConfigResourceType, name string, value *string) error {
+	if rule := f.setting(name, value); rule != "" && of == kmsg.ConfigResourceTypeTopic {
+		return filter.Refuse(protocol.PolicyViolation, rule)
+	}
+	return nil
+}
+
 func (f *Filter) incremental(_ *filter.Exchange, r *kmsg.IncrementalAlterConfigsRequest) (kmsg.Response, error) {
 	for _, res := range r.Resources {
 		for _, s := range res.Configs {
-			if rule := f.setting(s.Name, s.Value); rule != "" && res.ResourceType == kmsg.ConfigResourceTypeTopic {
-				return nil, filter.Refuse(protocol.PolicyViolation, rule)
+			if err := f.altered(res.ResourceType, s.Name, s.Value); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -206,8 +205,8 @@ func (f *Filter) incremental(_ *filter.Exchange, r *kmsg.IncrementalAlterConfigs
 func (f *Filter) alter(_ *filter.Exchange, r *kmsg.AlterConfigsRequest) (kmsg.Response, error) {
 	for _, res := range r.Resources {
 		for _, s := range res.Configs {
-			if rule := f.setting(s.Name, s.Value); rule != "" && res.ResourceType == kmsg.ConfigResourceTypeTopic {
-				return nil, filter.Refuse(protocol.PolicyViolation, rule)
+			if err := f.altered(res.ResourceType, s.Name, s.Value); err != nil {
+				return nil, err
 			}
 		}
 	}
