@@ -134,45 +134,46 @@ func (b *quorum) isFree(id int32) bool {
 // promote gives votes while there are few: to a node alone where the number of voters is even, else to two together, for with one more an
 // even number tolerates no more failures, but needs one more to agree. The lock is held.
 func (b *quorum) promote(node int32, j joiner) error {
-	a := b
-	if a.ready == nil {
-		a.ready = map[int32]time.Time{}
-	}
-	voters, votes := 0, map[int32]bool{}
-	for _, s := range b.node.Servers() {
-		if s.Voter {
-			voters++
-			votes[s.ID] = true
-		}
-	}
+	votes := b.electorate()
 	if votes[node] || !j.Votes || !j.Ready || j.Index < b.node.CommitIndex()-promoteLag {
-		delete(a.ready, node)
+		delete(b.ready, node)
 		return nil
 	}
 	now := b.cfg.Now()
-	a.ready[node] = now
+	b.ready[node] = now
 	var able []int32
-	for id, said := range a.ready {
+	for id, said := range b.ready {
 		if now.Sub(said) < readyFor && !votes[id] {
 			able = append(able, id)
 		}
 	}
 	slices.Sort(able)
 	count := 1
-	if voters%2 == 1 {
+	if len(votes)%2 == 1 {
 		count = 2
 	}
-	if len(able) < count || voters+count > raft.MaxVoters {
+	if len(able) < count || len(votes)+count > raft.MaxVoters {
 		return nil
 	}
 	for _, id := range able[:count] {
 		if err := b.node.Promote(id); err != nil {
 			return err
 		}
-		delete(a.ready, id)
+		delete(b.ready, id)
 		b.log.Info("a node has a vote now", "node", id)
 	}
 	return nil
+}
+
+// electorate is who votes.
+func (b *quorum) electorate() map[int32]bool {
+	votes := map[int32]bool{}
+	for _, s := range b.node.Servers() {
+		if s.Voter {
+			votes[s.ID] = true
+		}
+	}
+	return votes
 }
 
 // attend says to the leader, now and then, that this node is there, where, and how far it is: it may have another address, or be ready for a
@@ -201,8 +202,7 @@ func (b *quorum) attendOnce(ctx context.Context) time.Duration {
 	if id < 0 {
 		ask = b.members.seeds()
 	}
-	b.node.Voter() // it notes that it was one
-	ready := b.node.CommitIndex() > 0 && b.node.AppliedIndex() >= b.node.CommitIndex()-1 && !b.node.Retired()
+	ready := !b.node.Retired() && b.node.CommitIndex() > 0 && b.node.AppliedIndex() >= b.node.CommitIndex()-1
 	for _, address := range ask {
 		_, err := b.entry.ask(ctx, address, b.entry.joiner(ready))
 		if err == nil {

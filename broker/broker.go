@@ -88,9 +88,10 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	all := newLoggers(cfg.Logger.Handler())
 	b := &Broker{cfg: cfg, loggers: all, log: all.logger(brokerLogger), static: cfg.Settings, nodeID: cfg.Settings.NodeID(), closed: make(chan struct{}), failed: make(chan error, 1),
 		placed: newPlacements()}
-	b.entry, b.calls, b.quorum = &entry{b}, &calls{b}, &quorum{Broker: b}
+	b.entry, b.calls, b.quorum = &entry{b}, &calls{b}, &quorum{Broker: b, ready: map[int32]time.Time{}}
 	b.membering = &lifecycle{Broker: b}
-	b.members, b.peers = &gossip{Broker: b}, &peers{Broker: b, wake: make(chan struct{}, 1)}
+	b.members = &gossip{Broker: b}
+	b.peers = &peers{Broker: b, wake: make(chan struct{}, 1), watching: map[int32]bool{}, gone: map[int32]protocol.UUID{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {

@@ -113,6 +113,25 @@ func TestFiveVotes(t *testing.T) {
 	})
 }
 
+// A leader whose vote is taken does not ask for one again.
+func TestRemovedVoters(t *testing.T) {
+	c, _ := startCluster(t, 4)
+	awaitQuorum(t, c.Broker(1), "three votes", func(p *kmsg.DescribeQuorumResponseTopicPartition) bool { return len(p.CurrentVoters) == 3 })
+	for left := 2; left > 0; left-- {
+		var leader int32
+		awaitQuorum(t, c.Broker(4), "leader", func(p *kmsg.DescribeQuorumResponseTopicPartition) bool { leader = p.LeaderID; return true })
+		q := kmsg.NewPtrRemoveRaftVoterRequest()
+		q.VoterID = leader
+		if r := askBroker[*kmsg.RemoveRaftVoterResponse](t, c.Broker(4), q); r.ErrorCode != 0 {
+			t.Fatalf("%+v", r)
+		}
+		awaitQuorum(t, c.Broker(4), "another leader", func(p *kmsg.DescribeQuorumResponseTopicPartition) bool { return p.LeaderID != leader })
+		if !c.Broker(leader).Retired() {
+			t.Errorf("node %d, the leader before, would have a vote again", leader)
+		}
+	}
+}
+
 // awaitQuorum asks for the quorum until it is as wanted.
 func awaitQuorum(t testing.TB, b *broker.Broker, what string, ok func(*kmsg.DescribeQuorumResponseTopicPartition) bool) {
 	t.Helper()

@@ -31,10 +31,9 @@ type groups struct {
 	config   atomic.Pointer[group.Config]
 	metadata atomic.Pointer[groupMetadata]
 
-	mu       sync.Mutex           // of deleted, and of those who set changing
-	deleted  []group.DeletedTopic // that the machines have not heard of
-	changing atomic.Bool          // a goroutine tells them
-	tellings sync.WaitGroup
+	telling telling
+	mu      sync.Mutex
+	deleted []group.DeletedTopic // that the machines have not heard of
 }
 
 func (b *Broker) newGroups() *groups {
@@ -55,14 +54,14 @@ func (b *Broker) newGroups() *groups {
 		Timeout: time.Duration(b.static.Int64("offsets.commit.timeout.ms")) * time.Millisecond,
 		Linger:  time.Duration(b.static.Int64("group.coordinator.append.linger.ms")) * time.Millisecond,
 	})
-	g.runtime = g.Runtime
+	g.runtime, g.telling.round = g.Runtime, g.tellAll
 	return g
 }
 
 // Do implements api.Groups. While the machines are being told of new metadata, the one in question hears of it first: a client that was
 // answered that its topic is there would otherwise see its group take an epoch for a topic that comes.
 func (g *groups) Do(partition int32, op coordinator.Operation[*group.Machine], done coordinator.Done) {
-	if g.changing.Load() {
+	if g.telling.running.Load() {
 		g.Runtime.Do(partition, g.changed, func(any, error) {})
 	}
 	g.Runtime.Do(partition, op, done)
@@ -71,7 +70,7 @@ func (g *groups) Do(partition int32, op coordinator.Operation[*group.Machine], d
 // close ends the coordinator. Nothing publishes images any more.
 func (g *groups) close() {
 	g.Close()
-	g.tellings.Wait()
+	g.telling.ended.Wait()
 }
 
 // apply takes a new image: it is a Subscriber.
@@ -85,7 +84,12 @@ func (g *groups) apply(old, img *controller.Image, d *controller.Delta) {
 	}
 	g.applyTopic(img, d)
 	if settings || concernsGroups(d) {
-		g.tell(d)
+		g.mu.Lock()
+		for _, t := range d.Deleted {
+			g.deleted = append(g.deleted, group.DeletedTopic{Name: t.Name, ID: t.ID})
+		}
+		g.mu.Unlock()
+		g.telling.tell()
 	}
 }
 
@@ -108,47 +112,22 @@ func concernsGroups(d *controller.Delta) bool {
 	return false
 }
 
-// tell has the machines told of the newest settings and metadata, on a goroutine of its own: whoever publishes images must not wait for
-// groups, and of many changes in a row the last is enough.
-func (g *groups) tell(d *controller.Delta) {
+// tellAll is a round of telling.
+func (g *groups) tellAll() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, t := range d.Deleted {
-		g.deleted = append(g.deleted, group.DeletedTopic{Name: t.Name, ID: t.ID})
-	}
-	if g.changing.Load() {
-		return
-	}
-	g.changing.Store(true)
-	g.tellings.Add(1)
-	go g.telling()
-}
-
-func (g *groups) telling() {
-	defer g.tellings.Done()
-	for told := (*groupMetadata)(nil); ; {
-		md := g.metadata.Load()
-		g.mu.Lock()
-		deleted := g.deleted
-		if md == told && len(deleted) == 0 {
-			g.changing.Store(false)
-			g.mu.Unlock()
-			return
-		}
-		g.deleted = nil
-		g.mu.Unlock()
-		told = md
-		if len(deleted) > 0 {
-			g.Each(func(m *group.Machine, now int64, _ coordinator.Token) coordinator.Effects {
-				return m.DeleteTopicOffsets(now, deleted)
-			})
-		}
-		cfg := g.config.Load()
+	deleted := g.deleted
+	g.deleted = nil
+	g.mu.Unlock()
+	if len(deleted) > 0 {
 		g.Each(func(m *group.Machine, now int64, _ coordinator.Token) coordinator.Effects {
-			return m.SetConfig(now, cfg)
+			return m.DeleteTopicOffsets(now, deleted)
 		})
-		g.Each(g.changed)
 	}
+	cfg := g.config.Load()
+	g.Each(func(m *group.Machine, now int64, _ coordinator.Token) coordinator.Effects {
+		return m.SetConfig(now, cfg)
+	})
+	g.Each(g.changed)
 }
 
 // changed tells one machine of the newest metadata.

@@ -63,9 +63,9 @@ func TestGroupSettingsAreDynamic(t *testing.T) {
 // A topic that a client was told of is there for its group, also when whoever tells the machines has not come that far.
 func TestGroupSeesTopicAtOnce(t *testing.T) {
 	b := startForGroups(t)
-	b.groups.tellings.Wait()
-	b.groups.changing.Store(true)
-	defer b.groups.changing.Store(false)
+	b.groups.telling.ended.Wait()
+	b.groups.telling.running.Store(true)
+	defer b.groups.telling.running.Store(false)
 	b.submitTopic(t, "t", 2)
 	q := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	q.Version, q.Group, q.MemberID, q.RebalanceTimeoutMillis = 1, "g", "m", 10_000

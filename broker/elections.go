@@ -3,6 +3,8 @@ package broker
 import (
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"weir/config"
 	"weir/controller"
@@ -19,6 +21,42 @@ type elections struct {
 		Resigned(partition, epoch int32)
 		Forget()
 	}
+}
+
+// telling tells a coordinator's machines of new settings and metadata, on a goroutine of its own: whoever publishes images must not wait for
+// coordinators, and of many changes in a row the last is enough.
+type telling struct {
+	round   func() // tells all machines of what is newest
+	mu      sync.Mutex
+	due     bool        // there is something that no round has told of
+	running atomic.Bool // set with mu
+	ended   sync.WaitGroup
+}
+
+// tell has the machines told.
+func (t *telling) tell() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.due = true
+	if !t.running.Swap(true) {
+		t.ended.Go(t.run)
+	}
+}
+
+func (t *telling) run() {
+	for t.next() {
+		t.round()
+	}
+}
+
+// next says whether another round is due.
+func (t *telling) next() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	due := t.due
+	t.due = false
+	t.running.Store(due)
+	return due
 }
 
 // applyTopic takes what a new image says of the topic. It says whether the topic's own settings may have changed.

@@ -7,3 +7,6 @@ func (c *Cluster) Kill(id int32) error {
 	}
 	return c.Stop(id)
 }
+
+// Retired says whether the broker's node had a vote and was relieved of it.
+func (b *Broker) Retired() bool { return b.node.Retired() }

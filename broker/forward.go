@@ -170,7 +170,8 @@ func (b *Broker) decide(ctx context.Context, req kmsg.Request) (kmsg.Response, i
 	if q, ok := req.(*kmsg.BrokerRegistrationRequest); ok {
 		b.peers.checkPredecessor(ctx, q)
 	}
-	if resp, err, ok := b.quorum.quorumRequest(ctx, req); ok {
+	if isQuorumKey(req.Key()) {
+		resp, err := b.quorum.quorumRequest(ctx, req)
 		return resp, b.node.Image().Offset, err
 	}
 	resp, offset, err := b.node.Decide(ctx, req)

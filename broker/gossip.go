@@ -84,13 +84,12 @@ func (b *gossip) start() {
 		b.log.Warn("no gossip: the loss of a host is noticed late", "error", err.Error())
 		return
 	}
-	g := b
-	g.mu.Lock()
-	closed := g.closed
+	b.mu.Lock()
+	closed := b.closed
 	if !closed {
-		g.m = m
+		b.m = m
 	}
-	g.mu.Unlock()
+	b.mu.Unlock()
 	if closed {
 		m.Close()
 	}

@@ -92,9 +92,8 @@ func (b *entry) seeds() (all, others []string) {
 
 // isMine says whether an address is one that this node listens on.
 func (b *entry) isMine(address string) bool {
-	host, text, err := net.SplitHostPort(address)
-	port, perr := strconv.ParseUint(text, 10, 16)
-	if err != nil || perr != nil {
+	host, port, err := splitAddress(address)
+	if err != nil {
 		return false
 	}
 	return slices.ContainsFunc(b.endpoints, func(l config.Listener) bool {

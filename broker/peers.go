@@ -57,9 +57,6 @@ func (b *peers) watch() {
 func (p *peers) take(id int32) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.watching == nil {
-		p.watching, p.gone = map[int32]bool{}, map[int32]protocol.UUID{}
-	}
 	if p.watching[id] {
 		return false
 	}
@@ -76,9 +73,6 @@ func (p *peers) drop(id int32) {
 func (p *peers) set(id int32, incarnation protocol.UUID, gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gone == nil {
-		p.gone = map[int32]protocol.UUID{}
-	}
 	switch {
 	case gone:
 		p.gone[id] = incarnation

@@ -1,10 +1,10 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -53,25 +53,24 @@ func (b *quorum) statuses(ctx context.Context, servers []raft.Server) map[int32]
 	return out
 }
 
-// quorumRequest answers what is asked of the quorum itself, on its leader; ok is false where req is something else.
-func (b *quorum) quorumRequest(ctx context.Context, req kmsg.Request) (resp kmsg.Response, err error, ok bool) {
-	switch req.(type) {
-	case *kmsg.DescribeQuorumRequest, *kmsg.AddRaftVoterRequest, *kmsg.RemoveRaftVoterRequest:
-	default:
-		return nil, nil, false
-	}
+// quorumRequest answers what is asked of the quorum itself, on its leader.
+func (b *quorum) quorumRequest(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	if !b.node.Serving() {
-		return nil, protocol.NotController, true
+		return nil, protocol.NotController
 	}
 	switch q := req.(type) {
 	case *kmsg.DescribeQuorumRequest:
-		resp = b.describeQuorum(ctx, q)
+		return b.describeQuorum(ctx, q), nil
 	case *kmsg.AddRaftVoterRequest:
-		resp = b.addVoter(ctx, q)
+		resp := q.ResponseKind().(*kmsg.AddRaftVoterResponse)
+		resp.ErrorCode, resp.ErrorMessage = b.changeVoters(ctx, q.ClusterID, q.VoterID, q.VoterDirectoryID, b.addVoter)
+		return resp, nil
 	case *kmsg.RemoveRaftVoterRequest:
-		resp = b.removeVoter(ctx, q)
+		resp := q.ResponseKind().(*kmsg.RemoveRaftVoterResponse)
+		resp.ErrorCode, resp.ErrorMessage = b.changeVoters(ctx, q.ClusterID, q.VoterID, q.VoterDirectoryID, b.removeVoter)
+		return resp, nil
 	}
-	return resp, nil, true
+	return nil, fmt.Errorf("a %T is not the quorum's to answer", req)
 }
 
 // isQuorumKey says whether quorumRequest answers requests with this key.
@@ -140,70 +139,45 @@ func (b *quorum) voterProblem(ctx context.Context, cluster *string, id int32, di
 	return protocol.None, ""
 }
 
-func (b *quorum) addVoter(ctx context.Context, q *kmsg.AddRaftVoterRequest) kmsg.Response {
-	resp := q.ResponseKind().(*kmsg.AddRaftVoterResponse)
-	fail := func(code protocol.Code, message string) kmsg.Response {
-		message = cmp.Or(message, code.Message())
-		resp.ErrorCode, resp.ErrorMessage = int16(code), &message
-		return resp
+// changeVoters has change give a node a vote, or take it. What it returns is the error code and message of the response.
+func (b *quorum) changeVoters(ctx context.Context, cluster *string, id int32, dir protocol.UUID, change func(id int32, votes map[int32]bool) (protocol.Code, string)) (int16, *string) {
+	code, why := b.voterProblem(ctx, cluster, id, dir)
+	if code == protocol.None {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		code, why = change(id, b.electorate())
 	}
-	if code, why := b.voterProblem(ctx, q.ClusterID, q.VoterID, q.VoterDirectoryID); code != protocol.None {
-		return fail(code, why)
+	if code == protocol.None {
+		return 0, nil
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	voters, known := 0, false
-	for _, s := range b.node.Servers() {
-		if s.Voter {
-			voters++
-		}
-		if s.ID != q.VoterID {
-			continue
-		}
-		if known = true; s.Voter {
-			return fail(protocol.DuplicateVoter, fmt.Sprintf("The voter id for %d is already part of the set of voters.", q.VoterID))
-		}
-	}
-	switch {
-	case !known:
-		return fail(protocol.InvalidRequest, fmt.Sprintf("node %d does not follow the metadata: start it with cluster.join first", q.VoterID))
-	case voters >= raft.MaxVoters:
-		return fail(protocol.InvalidRequest, fmt.Sprintf("there are %d voters already", voters))
-	}
-	if err := b.node.Promote(q.VoterID); err != nil {
-		return fail(protocol.RequestTimedOut, err.Error())
-	}
-	return resp
+	return int16(code), &why
 }
 
-func (b *quorum) removeVoter(ctx context.Context, q *kmsg.RemoveRaftVoterRequest) kmsg.Response {
-	resp := q.ResponseKind().(*kmsg.RemoveRaftVoterResponse)
-	fail := func(code protocol.Code, message string) kmsg.Response {
-		message = cmp.Or(message, code.Message())
-		resp.ErrorCode, resp.ErrorMessage = int16(code), &message
-		return resp
-	}
-	if code, why := b.voterProblem(ctx, q.ClusterID, q.VoterID, q.VoterDirectoryID); code != protocol.None {
-		return fail(code, why)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	voters, vote := 0, false
-	for _, s := range b.node.Servers() {
-		if s.Voter {
-			voters++
-			vote = vote || s.ID == q.VoterID
-		}
-	}
+func (b *quorum) addVoter(id int32, votes map[int32]bool) (protocol.Code, string) {
 	switch {
-	case !vote:
-		return fail(protocol.VoterNotFound, fmt.Sprintf("Cannot remove voter %d because it is not in the set of voters.", q.VoterID))
-	case voters == 1:
-		return fail(protocol.InvalidRequest, "the only voter cannot be removed")
+	case votes[id]:
+		return protocol.DuplicateVoter, fmt.Sprintf("The voter id for %d is already part of the set of voters.", id)
+	case !slices.ContainsFunc(b.node.Servers(), func(s raft.Server) bool { return s.ID == id }):
+		return protocol.InvalidRequest, fmt.Sprintf("node %d does not follow the metadata: start it with cluster.join first", id)
+	case len(votes) >= raft.MaxVoters:
+		return protocol.InvalidRequest, fmt.Sprintf("there are %d voters already", len(votes))
 	}
-	delete(b.ready, q.VoterID)
-	if err := b.node.Demote(q.VoterID); err != nil {
-		return fail(protocol.RequestTimedOut, err.Error())
+	if err := b.node.Promote(id); err != nil {
+		return protocol.RequestTimedOut, err.Error()
 	}
-	return resp
+	return protocol.None, ""
+}
+
+func (b *quorum) removeVoter(id int32, votes map[int32]bool) (protocol.Code, string) {
+	switch {
+	case !votes[id]:
+		return protocol.VoterNotFound, fmt.Sprintf("Cannot remove voter %d because it is not in the set of voters.", id)
+	case len(votes) == 1:
+		return protocol.InvalidRequest, "the only voter cannot be removed"
+	}
+	delete(b.ready, id)
+	if err := b.node.Demote(id); err != nil {
+		return protocol.RequestTimedOut, err.Error()
+	}
+	return protocol.None, ""
 }

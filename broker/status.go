@@ -1,17 +1,16 @@
 package broker
 
 import (
+	"cmp"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/broker/peer"
 	"weir/protocol"
 )
 
@@ -48,14 +47,16 @@ type PartitionStatus struct {
 
 // ReadClusterStatus asks any broker at an address, host:port, by Kafka's own requests.
 func ReadClusterStatus(ctx context.Context, address string) (*ClusterStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxStatusTime)
+	defer cancel()
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	defer nc.Close()
-	defer context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })()
-	c := kafkaCaller{nc: nc}
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	c := peer.NewConn(nc, "weir", maxStatusFrame)
 
 	mq := kmsg.NewPtrMetadataRequest()
 	mq.Version = 12
@@ -64,11 +65,11 @@ func ReadClusterStatus(ctx context.Context, address string) (*ClusterStatus, err
 	qq := kmsg.NewPtrDescribeQuorumRequest()
 	qq.Version = 2
 	qq.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
-	meta, err := callKafka[*kmsg.MetadataResponse](&c, mq)
+	meta, err := callKafka[*kmsg.MetadataResponse](ctx, c, mq)
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := callKafka[*kmsg.DescribeClusterResponse](&c, dq)
+	nodes, err := callKafka[*kmsg.DescribeClusterResponse](ctx, c, dq)
 	if err == nil && nodes.ErrorCode != 0 {
 		err = protocol.Code(nodes.ErrorCode)
 	}
@@ -78,7 +79,7 @@ func ReadClusterStatus(ctx context.Context, address string) (*ClusterStatus, err
 	s := &ClusterStatus{ClusterID: nodes.ClusterID, Leader: -1}
 	s.brokers(nodes)
 	s.partitions(meta)
-	quorum, err := callKafka[*kmsg.DescribeQuorumResponse](&c, qq)
+	quorum, err := callKafka[*kmsg.DescribeQuorumResponse](ctx, c, qq)
 	if err != nil {
 		return nil, err
 	}
@@ -148,41 +149,22 @@ func (s *ClusterStatus) quorum(r *kmsg.DescribeQuorumResponse) {
 	}
 }
 
-// kafkaCaller makes requests one after the other on a connection.
-type kafkaCaller struct {
-	nc net.Conn
-	id int32
-}
-
 // maxStatusFrame bounds an answer.
 const maxStatusFrame = 256 << 20
 
-func callKafka[R kmsg.Response](c *kafkaCaller, q kmsg.Request) (R, error) {
+// maxStatusTime bounds the time for all answers, where the caller does not.
+const maxStatusTime = 10 * time.Minute
+
+func callKafka[R kmsg.Response](ctx context.Context, c *peer.Conn, q kmsg.Request) (R, error) {
 	var none R
-	c.id++
-	if _, err := c.nc.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("weir")).AppendRequest(nil, q, c.id)); err != nil {
-		return none, err
+	deadline, _ := ctx.Deadline()
+	body, err := c.Exchange(q, time.Until(deadline))
+	if err != nil {
+		return none, cmp.Or(ctx.Err(), err)
 	}
-	var size [4]byte
-	if _, err := io.ReadFull(c.nc, size[:]); err != nil {
-		return none, err
-	}
-	n := int64(binary.BigEndian.Uint32(size[:]))
-	if n < 5 || n > maxStatusFrame {
-		return none, fmt.Errorf("%w: an answer of %d bytes", protocol.ErrMalformed, n)
-	}
-	b, err := io.ReadAll(io.LimitReader(c.nc, n))
+	r, err := peer.Read(q, body)
 	if err != nil {
 		return none, err
 	}
-	if int64(len(b)) < n || int32(binary.BigEndian.Uint32(b)) != c.id {
-		return none, errors.New("the answer is cut short, or another request's")
-	}
-	b = b[4:]
-	if q.IsFlexible() {
-		b = b[1:] // no tags
-	}
-	r := q.ResponseKind()
-	r.SetVersion(q.GetVersion())
-	return r.(R), r.ReadFrom(b)
+	return r.(R), nil
 }

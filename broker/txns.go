@@ -3,7 +3,6 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,9 +33,7 @@ type txns struct {
 
 	retry, retryMax time.Duration // of verifications that are told CONCURRENT_TRANSACTIONS
 
-	mu       sync.Mutex
-	changing bool // a goroutine tells the machines
-	tellings sync.WaitGroup
+	telling telling
 }
 
 func (b *Broker) newTxns() *txns {
@@ -56,14 +53,14 @@ func (b *Broker) newTxns() *txns {
 		New: func(_, epoch int32) *txn.Machine { return txn.New(x.config.Load(), x, epoch) },
 		Log: x.log, Changed: x.changed, Send: x.send, Logger: b.log, Now: b.cfg.Now, Timeout: ms("request.timeout.ms"),
 	})
-	x.runtime = x.Runtime
+	x.runtime, x.telling.round = x.Runtime, x.tellAll
 	return x
 }
 
 // close ends the coordinator. Nothing publishes images any more.
 func (x *txns) close() {
 	x.Close()
-	x.tellings.Wait()
+	x.telling.ended.Wait()
 }
 
 // apply takes a new image: it is a Subscriber.
@@ -74,7 +71,7 @@ func (x *txns) apply(_, img *controller.Image, d *controller.Delta) {
 		x.config.Store(x.settings(img))
 	}
 	if settings || len(d.Topics) > 0 || len(d.Deleted) > 0 {
-		x.tell()
+		x.telling.tell()
 	}
 }
 
@@ -98,35 +95,11 @@ func (x *txns) settings(img *controller.Image) *txn.Config {
 // batchAndRecordBytes is what a batch of one record takes beside its key and value, as the runtime counts it: 61 and 23.
 const batchAndRecordBytes = 84
 
-// tell has the machines told of the newest settings and metadata, on a goroutine of its own: whoever publishes images must not wait for
-// transactions, and of many changes in a row the last is enough.
-func (x *txns) tell() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.changing {
-		return
-	}
-	x.changing = true
-	x.tellings.Add(1)
-	go x.telling()
-}
-
-func (x *txns) telling() {
-	defer x.tellings.Done()
-	for told := (*controller.Image)(nil); ; {
-		img := x.image.Load()
-		x.mu.Lock()
-		if img == told {
-			x.changing = false
-			x.mu.Unlock()
-			return
-		}
-		x.mu.Unlock()
-		told = img
-		cfg := x.config.Load()
-		x.Each(func(m *txn.Machine, now int64, _ coordinator.Token) coordinator.Effects { return m.SetConfig(now, cfg) })
-		x.Each(x.metadataChanged)
-	}
+// tellAll is a round of telling.
+func (x *txns) tellAll() {
+	cfg := x.config.Load()
+	x.Each(func(m *txn.Machine, now int64, _ coordinator.Token) coordinator.Effects { return m.SetConfig(now, cfg) })
+	x.Each(x.metadataChanged)
 }
 
 func (x *txns) metadataChanged(m *txn.Machine, now int64, _ coordinator.Token) coordinator.Effects {

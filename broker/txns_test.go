@@ -475,15 +475,10 @@ func TestVerificationIsDynamic(t *testing.T) {
 func TestMarkersOfNewTopic(t *testing.T) {
 	x := startForTxns(t, t.TempDir())
 	p := x.init("x")
-	m := x.b.txns
-	m.mu.Lock()
-	for m.changing { // what there is to tell is told first
-		m.mu.Unlock()
-		m.tellings.Wait()
-		m.mu.Lock()
+	m := &x.b.txns.telling
+	for m.running.Swap(true) { // what there is to tell is told first, and nobody tells any more
+		m.ended.Wait()
 	}
-	m.changing = true // nobody tells any more
-	m.mu.Unlock()
 	x.b.submitTopic(t, "t", 1)
 	if code := x.produce(12, "x", p, "t", "a", 0); code != protocol.None {
 		t.Fatal(code)

@@ -138,9 +138,8 @@ func (u *upkeep) nextMs() int64 {
 	return next
 }
 
-// lookAfter does a round that is due.
+// lookAfter does a round that is due. What is due was planned by track.
 func (c *Controller) lookAfter(in Input) []Record {
-	c.plan(in.Image, in.NowMs)
 	u := &c.upkeep
 	switch {
 	case u.uncleanMs != 0 && in.NowMs >= u.uncleanMs:

@@ -255,15 +255,6 @@ func (m *Membership) Members() []Member {
 	return out
 }
 
-// Forget drops a member that will not come back.
-func (m *Membership) Forget(node int32) {
-	for _, s := range m.serf.Members() {
-		if member, ok := memberOf(s); ok && member.Node == node && member.Status == Failed {
-			m.serf.RemoveFailedNodePrune(s.Name)
-		}
-	}
-}
-
 // Close says goodbye to the others and ends.
 func (m *Membership) Close() error {
 	m.cancel()

@@ -27,11 +27,12 @@ func offsetCommit(s *Server, c *Call, q *kmsg.OffsetCommitRequest) (Response, er
 	img := s.Image()
 	kept, places := q.Topics[:0], new(topicPlaces)
 	for _, t := range q.Topics {
-		if code := s.checkCommit(c.Session, img, &t, q.Version); code != protocol.None {
+		topic, code := checkCommit(s, c.Session, img, &t.Topic, &t.TopicID, q.Version >= 10)
+		if code != protocol.None {
 			refuseCommit(resp, places, &t, t.Partitions, code)
 			continue
 		}
-		if t.Partitions = s.knownPartitions(img, resp, places, &t); len(t.Partitions) > 0 {
+		if t.Partitions = knownPartitions(topic, resp, places, &t); len(t.Partitions) > 0 {
 			kept = append(kept, t)
 		}
 	}
@@ -53,30 +54,29 @@ func offsetCommit(s *Server, c *Call, q *kmsg.OffsetCommitRequest) (Response, er
 	}), nil
 }
 
-// checkCommit gives a topic both its name and its id and says why it cannot be committed.
-func (s *Server) checkCommit(who *Session, img *controller.Image, t *kmsg.OffsetCommitRequestTopic, version int16) protocol.Code {
+// checkCommit finds a topic by its name, or by its id, sets the other of the two, and says why offsets of it cannot be committed.
+func checkCommit(s *Server, who *Session, img *controller.Image, name *string, id *[16]byte, byID bool) (*controller.Topic, protocol.Code) {
 	var topic *controller.Topic
-	if version >= 10 {
-		if topic = img.TopicByID(t.TopicID); topic == nil {
-			return protocol.UnknownTopicID
+	if byID {
+		if topic = img.TopicByID(*id); topic == nil {
+			return nil, protocol.UnknownTopicID
 		}
-		t.Topic = topic.Name
-	} else if topic = img.Topic(t.Topic); topic != nil {
-		t.TopicID = topic.ID
+		*name = topic.Name
+	} else if topic = img.Topic(*name); topic != nil {
+		*id = topic.ID
 	}
 	switch {
-	case !s.mayTopic(who, Read, t.Topic):
-		return protocol.TopicAuthorizationFailed
+	case !s.mayTopic(who, Read, *name):
+		return topic, protocol.TopicAuthorizationFailed
 	case topic == nil:
-		return protocol.UnknownTopicOrPartition
+		return nil, protocol.UnknownTopicOrPartition
 	}
-	return protocol.None
+	return topic, protocol.None
 }
 
 // knownPartitions returns the partitions that there are, and refuses the others.
-func (s *Server) knownPartitions(img *controller.Image, resp *kmsg.OffsetCommitResponse, places *topicPlaces, t *kmsg.OffsetCommitRequestTopic) []kmsg.OffsetCommitRequestTopicPartition {
-	n := int32(len(img.TopicByID(t.TopicID).Partitions))
-	unknown := func(p kmsg.OffsetCommitRequestTopicPartition) bool { return p.Partition < 0 || p.Partition >= n }
+func knownPartitions(topic *controller.Topic, resp *kmsg.OffsetCommitResponse, places *topicPlaces, t *kmsg.OffsetCommitRequestTopic) []kmsg.OffsetCommitRequestTopicPartition {
+	unknown := func(p kmsg.OffsetCommitRequestTopicPartition) bool { return topic.Partition(p.Partition) == nil }
 	if !slices.ContainsFunc(t.Partitions, unknown) {
 		return t.Partitions
 	}

@@ -116,23 +116,7 @@ func commitCode(c protocol.Code, version int16) protocol.Code {
 
 // checkTxnCommit gives a topic both its name and its id, refuses what cannot be committed, and returns the other partitions.
 func checkTxnCommit(s *Server, who *Session, img *controller.Image, resp *kmsg.TxnOffsetCommitResponse, places *topicPlaces, t *kmsg.TxnOffsetCommitRequestTopic, version int16) []kmsg.TxnOffsetCommitRequestTopicPartition {
-	var topic *controller.Topic
-	code := protocol.None
-	if version >= 6 {
-		if topic = img.TopicByID(t.TopicID); topic != nil {
-			t.Topic = topic.Name
-		}
-	} else if topic = img.Topic(t.Topic); topic != nil {
-		t.TopicID = topic.ID
-	}
-	switch {
-	case version >= 6 && topic == nil:
-		code = protocol.UnknownTopicID
-	case !s.mayTopic(who, Read, t.Topic):
-		code = protocol.TopicAuthorizationFailed
-	case topic == nil:
-		code = protocol.UnknownTopicOrPartition
-	}
+	topic, code := checkCommit(s, who, img, &t.Topic, &t.TopicID, version >= 6)
 	if code != protocol.None {
 		refuseTxnCommit(resp, places, t, t.Partitions, code)
 		return nil

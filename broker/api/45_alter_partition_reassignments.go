@@ -15,10 +15,7 @@ import (
 
 func alterPartitionReassignments(s *Server, c *Call, q *kmsg.AlterPartitionAssignmentsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.AlterPartitionAssignmentsResponse)
-	refuse := func(code protocol.Code) Response {
-		resp.ErrorCode, resp.ErrorMessage = int16(code), text(code.Message())
-		return resp
-	}
+	refuse := refusing(resp, &resp.ErrorCode, &resp.ErrorMessage)
 	if !s.mayCluster(c.Session, Alter) {
 		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
@@ -29,16 +26,5 @@ func alterPartitionReassignments(s *Server, c *Call, q *kmsg.AlterPartitionAssig
 	if err := c.reserve(partitions * partitionCost); err != nil {
 		return nil, err
 	}
-	q, err := detach(q)
-	if err != nil {
-		return nil, err
-	}
-	timeout := s.timeoutOf(c, q.TimeoutMillis)
-	return later(s.Log, func() Response {
-		got, err := submit[*kmsg.AlterPartitionAssignmentsResponse](s, timeout, q)
-		if err != nil {
-			return refuse(s.codeOf(err))
-		}
-		return got
-	}), nil
+	return forward(s, s.timeoutOf(c, q.TimeoutMillis), q, refuse)
 }

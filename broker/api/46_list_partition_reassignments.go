@@ -13,26 +13,19 @@ import (
 
 func listPartitionReassignments(s *Server, c *Call, q *kmsg.ListPartitionReassignmentsRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.ListPartitionReassignmentsResponse)
-	refuse := func(code protocol.Code) Response {
-		resp.ErrorCode, resp.ErrorMessage = int16(code), text(code.Message())
-		return resp
-	}
+	refuse := refusing(resp, &resp.ErrorCode, &resp.ErrorMessage)
 	if !s.mayCluster(c.Session, Describe) {
 		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
-	if err := c.reserve(s.Image().NumPartitions() * partitionCost); q.Topics == nil && err != nil {
+	partitions := 0
+	if q.Topics == nil {
+		partitions = s.Image().NumPartitions()
+	}
+	for i := range q.Topics {
+		partitions += 1 + len(q.Topics[i].Partitions)
+	}
+	if err := c.reserve(partitions * partitionCost); err != nil {
 		return nil, err
 	}
-	q, err := detach(q)
-	if err != nil {
-		return nil, err
-	}
-	timeout := s.timeoutOf(c, q.TimeoutMillis)
-	return later(s.Log, func() Response {
-		got, err := submit[*kmsg.ListPartitionReassignmentsResponse](s, timeout, q)
-		if err != nil {
-			return refuse(s.codeOf(err))
-		}
-		return got
-	}), nil
+	return forward(s, s.timeoutOf(c, q.TimeoutMillis), q, refuse)
 }

@@ -19,9 +19,9 @@ const unknownPartitionCost = 250
 
 func describeQuorum(s *Server, c *Call, q *kmsg.DescribeQuorumRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.DescribeQuorumResponse)
+	refuse := refusing(resp, &resp.ErrorCode, &resp.ErrorMessage)
 	if !s.mayCluster(c.Session, Describe) {
-		resp.ErrorCode, resp.ErrorMessage = int16(protocol.ClusterAuthorizationFailed), text(protocol.ClusterAuthorizationFailed.Message())
-		return resp, nil
+		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
 	if len(q.Topics) != 1 || q.Topics[0].Topic != metadataTopic || len(q.Topics[0].Partitions) != 1 || q.Topics[0].Partitions[0].Partition != 0 {
 		n := 0
@@ -43,15 +43,5 @@ func describeQuorum(s *Server, c *Call, q *kmsg.DescribeQuorumRequest) (Response
 		}
 		return resp, nil
 	}
-	req := kmsg.NewPtrDescribeQuorumRequest()
-	req.Version, req.Topics = q.Version, []kmsg.DescribeQuorumRequestTopic{{Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
-	return later(s.Log, func() Response {
-		got, err := submit[*kmsg.DescribeQuorumResponse](s, s.forwardTimeout(), req)
-		if err != nil {
-			code := s.codeOf(err)
-			resp.ErrorCode, resp.ErrorMessage = int16(code), text(code.Message())
-			return resp
-		}
-		return got
-	}), nil
+	return forward(s, s.forwardTimeout(), q, refuse)
 }

@@ -15,24 +15,10 @@ import (
 //   - a cluster of one that starts with a newer binary raises the features that the one before did not serve
 
 func updateFeatures(s *Server, c *Call, q *kmsg.UpdateFeaturesRequest) (Response, error) {
-	q, err := detach(q)
-	if err != nil {
-		return nil, err
-	}
-	failed := func(code protocol.Code) Response {
-		resp := q.ResponseKind().(*kmsg.UpdateFeaturesResponse)
-		resp.ErrorCode, resp.ErrorMessage = int16(code), text(code.Message())
-		return resp
-	}
+	resp := q.ResponseKind().(*kmsg.UpdateFeaturesResponse)
+	refuse := refusing(resp, &resp.ErrorCode, &resp.ErrorMessage)
 	if !s.mayCluster(c.Session, Alter) {
-		return failed(protocol.ClusterAuthorizationFailed), nil
+		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
-	timeout := s.timeoutOf(c, q.TimeoutMillis)
-	return later(s.Log, func() Response {
-		resp, err := submit[*kmsg.UpdateFeaturesResponse](s, timeout, q)
-		if err != nil {
-			return failed(s.codeOf(err))
-		}
-		return resp
-	}), nil
+	return forward(s, s.timeoutOf(c, q.TimeoutMillis), q, refuse)
 }

@@ -13,19 +13,9 @@ import (
 
 func unregisterBroker(s *Server, c *Call, q *kmsg.UnregisterBrokerRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.UnregisterBrokerResponse)
+	refuse := refusing(resp, &resp.ErrorCode, &resp.ErrorMessage)
 	if !s.mayCluster(c.Session, Alter) {
-		resp.ErrorCode, resp.ErrorMessage = int16(protocol.ClusterAuthorizationFailed), text(protocol.ClusterAuthorizationFailed.Message())
-		return resp, nil
+		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
-	req := kmsg.NewPtrUnregisterBrokerRequest()
-	req.Version, req.BrokerID = q.Version, q.BrokerID
-	return later(s.Log, func() Response {
-		got, err := submit[*kmsg.UnregisterBrokerResponse](s, s.forwardTimeout(), req)
-		if err != nil {
-			code := s.codeOf(err)
-			resp.ErrorCode, resp.ErrorMessage = int16(code), text(code.Message())
-			return resp
-		}
-		return got
-	}), nil
+	return forward(s, s.forwardTimeout(), q, refuse)
 }

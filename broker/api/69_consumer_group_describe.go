@@ -36,22 +36,22 @@ func consumerGroupDescribe(s *Server, c *Call, q *kmsg.ConsumerGroupDescribeRequ
 	}
 	return a.then(func(outcomes []answerOf) Response {
 		resp := q.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
-		described := make([]kmsg.ConsumerGroupDescribeResponseGroup, 0, len(outcomes))
-		for i := range outcomes {
-			g := kmsg.NewConsumerGroupDescribeResponseGroup()
-			o := &outcomes[i]
-			if o.code == protocol.None {
-				g = s.describedGroup(c.Session, o.response.(*kmsg.ConsumerGroupDescribeResponseGroup), q.IncludeAuthorizedOperations)
-			} else {
-				g.Group, g.ErrorCode = q.Groups[i], int16(o.code)
-			}
-			if o.code == protocol.GroupAuthorizationFailed || q.Groups[i] == "" { // these come first, as in Kafka
+		resp.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, 0, len(outcomes))
+		for _, first := range []bool{true, false} { // those that were not asked about come first, as in Kafka
+			for i := range outcomes {
+				o := &outcomes[i]
+				if (o.code == protocol.GroupAuthorizationFailed || q.Groups[i] == "") != first {
+					continue
+				}
+				g := kmsg.NewConsumerGroupDescribeResponseGroup()
+				if o.code == protocol.None {
+					g = s.describedGroup(c.Session, o.response.(*kmsg.ConsumerGroupDescribeResponseGroup), q.IncludeAuthorizedOperations)
+				} else {
+					g.Group, g.ErrorCode = q.Groups[i], int16(o.code)
+				}
 				resp.Groups = append(resp.Groups, g)
-			} else {
-				described = append(described, g)
 			}
 		}
-		resp.Groups = append(resp.Groups, described...)
 		return resp
 	}), nil
 }

@@ -16,23 +16,9 @@ import (
 
 func addRaftVoter(s *Server, c *Call, q *kmsg.AddRaftVoterRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.AddRaftVoterResponse)
-	answer := func(code protocol.Code) Response {
-		resp.ErrorCode, resp.ErrorMessage = int16(code), text(code.Message())
-		return resp
-	}
+	refuse := refusing(resp, &resp.ErrorCode, &resp.ErrorMessage)
 	if !s.mayCluster(c.Session, Alter) {
-		return answer(protocol.ClusterAuthorizationFailed), nil
+		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
-	req, err := detach(q)
-	if err != nil {
-		return nil, err
-	}
-	timeout := s.timeoutOf(c, q.TimeoutMillis)
-	return later(s.Log, func() Response {
-		got, err := submit[*kmsg.AddRaftVoterResponse](s, timeout, req)
-		if err != nil {
-			return answer(s.codeOf(err))
-		}
-		return got
-	}), nil
+	return forward(s, s.timeoutOf(c, q.TimeoutMillis), q, refuse)
 }

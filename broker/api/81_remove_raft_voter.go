@@ -13,22 +13,9 @@ import (
 
 func removeRaftVoter(s *Server, c *Call, q *kmsg.RemoveRaftVoterRequest) (Response, error) {
 	resp := q.ResponseKind().(*kmsg.RemoveRaftVoterResponse)
-	answer := func(code protocol.Code) Response {
-		resp.ErrorCode, resp.ErrorMessage = int16(code), text(code.Message())
-		return resp
-	}
+	refuse := refusing(resp, &resp.ErrorCode, &resp.ErrorMessage)
 	if !s.mayCluster(c.Session, Alter) {
-		return answer(protocol.ClusterAuthorizationFailed), nil
+		return refuse(protocol.ClusterAuthorizationFailed), nil
 	}
-	req, err := detach(q)
-	if err != nil {
-		return nil, err
-	}
-	return later(s.Log, func() Response {
-		got, err := submit[*kmsg.RemoveRaftVoterResponse](s, s.forwardTimeout(), req)
-		if err != nil {
-			return answer(s.codeOf(err))
-		}
-		return got
-	}), nil
+	return forward(s, s.forwardTimeout(), q, refuse)
 }

@@ -70,6 +70,29 @@ func submit[R kmsg.Response](s *Server, timeout time.Duration, req kmsg.Request)
 	return r, nil
 }
 
+// forward has the controller decide a request, and answers with what it says, or with what refuse makes of a code.
+func forward[Q kmsg.Request](s *Server, timeout time.Duration, q Q, refuse func(code protocol.Code) Response) (Response, error) {
+	q, err := detach(q)
+	if err != nil {
+		return nil, err
+	}
+	return later(s.Log, func() Response {
+		resp, err := submit[kmsg.Response](s, timeout, q)
+		if err != nil {
+			return refuse(s.codeOf(err))
+		}
+		return resp
+	}), nil
+}
+
+// refusing answers with a code, in the two fields of a response that say what stands for all of it.
+func refusing(resp Response, errorCode *int16, message **string) func(code protocol.Code) Response {
+	return func(code protocol.Code) Response {
+		*errorCode, *message = int16(code), text(code.Message())
+		return resp
+	}
+}
+
 // codeOf is what a client is told of an error of submit. Whatever has no code of its own is logged, for the client learns nothing.
 func (s *Server) codeOf(err error) protocol.Code {
 	var code protocol.Code

@@ -123,6 +123,7 @@ func (n *Node) serve() bool {
 		return true
 	}
 	n.stable.electing.Store(false)
+	n.voted.Store(true)
 	n.serving.Store(true)
 	defer n.serving.Store(false)
 	if n.cfg.OnServing != nil {
@@ -350,9 +351,12 @@ func (l *leader) landed(d landing) bool {
 	return true
 }
 
-// tick fences a broker whose session has run out.
+// tick has the controller do what is due. It takes that for done, so it is not asked while nothing more may be under way.
 func (l *leader) tick() {
-	if records := l.ctl.Tick(l.input(nil)); len(records) > 0 && l.inFlight < maxInFlight {
+	if l.inFlight == maxInFlight {
+		return
+	}
+	if records := l.ctl.Tick(l.input(nil)); len(records) > 0 {
 		l.propose(flight{records: records}, false)
 	}
 }

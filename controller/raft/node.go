@@ -80,7 +80,7 @@ type Node struct {
 	serving   atomic.Bool // this node is the active controller
 	others    atomic.Bool // nodes follow that are not this one
 	spreading atomic.Bool // a barrier is on its way
-	retired   atomic.Bool // it had a vote
+	voted     atomic.Bool // it had a vote
 	hastening atomic.Bool // Hasten is at work
 
 	fullNs atomic.Int64 // when it was last said that there is no space
@@ -298,7 +298,7 @@ const fullEvery = 10 * time.Second
 // leader again when there is space; until then it can save no term.
 func (n *Node) noSpace(err error) {
 	if n.log.running.Load() {
-		if n.voters() == 1 && n.voter() {
+		if n.voters() == 1 && n.Voter() {
 			n.stable.electing.Store(true)
 		}
 	}

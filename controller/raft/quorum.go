@@ -52,8 +52,8 @@ func (n *Node) voters() int {
 	return count
 }
 
-// voter says whether this node votes.
-func (n *Node) voter() bool {
+// Voter says whether this node votes.
+func (n *Node) Voter() bool {
 	return slices.ContainsFunc(n.Servers(), func(s Server) bool { return s.ID == n.cfg.NodeID && s.Voter })
 }
 
@@ -84,15 +84,6 @@ func (n *Node) CommitIndex() int64 { return int64(n.raft.CommitIndex()) }
 
 // AppliedIndex is the last entry that this node has applied.
 func (n *Node) AppliedIndex() int64 { return int64(n.raft.AppliedIndex()) }
-
-// Voter says whether this node votes.
-func (n *Node) Voter() bool {
-	if !n.voter() {
-		return false
-	}
-	n.retired.Store(true)
-	return true
-}
 
 // WaitImage waits until an image of a cluster is published that goes at least to an offset.
 func (n *Node) WaitImage(ctx context.Context, offset int64) error {
@@ -187,8 +178,15 @@ func (n *Node) settle() error {
 	return nil
 }
 
-// Retired says whether this node had a vote once and was relieved of it: it does not ask for one again.
-func (n *Node) Retired() bool { return n.retired.Load() && !n.voter() }
+// Retired says whether this node had a vote, when it led or was asked this before, and was relieved of it since: it does not ask for one
+// again.
+func (n *Node) Retired() bool {
+	if n.Voter() {
+		n.voted.Store(true)
+		return false
+	}
+	return n.voted.Load()
+}
 
 // spread lets the others know at once that what they have is committed: they hear it with the next entry only.
 func (n *Node) spread() {
