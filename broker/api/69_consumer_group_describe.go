@@ -37,6 +37,7 @@ func consumerGroupDescribe(s *Server, c *Call, q *kmsg.ConsumerGroupDescribeRequ
 	return a.then(func(outcomes []answerOf) Response {
 		resp := q.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
 		resp.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, 0, len(outcomes))
+		resp.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, 0, len(outcomes))
 		for _, first := range []bool{true, false} { // those that were not asked about come first, as in Kafka
 			for i := range outcomes {
 				o := &outcomes[i]

@@ -45,7 +45,16 @@ func (s consumerStep) describeMember(m *consumerMember) kmsg.ConsumerGroupDescri
 	if m.classic != nil {
 		d.MemberType = 0
 	}
-	// What it must give up it may still read: it counts until it said that it did.
+	d.Assignment = s.describeAssignment(held(m))
+	d.TargetAssignment = s.describeAssignment(fromAssignment(s.c.targets[m.id]))
+	return d
+}
+
+// held is what a member may read: what it must give up counts until it said that it did.
+func held(m *consumerMember) []topicPartitions {
+	if len(m.revoking) == 0 {
+		return m.assigned
+	}
 	var all []ownedPartition
 	for _, list := range [2][]topicPartitions{m.assigned, m.revoking} {
 		for _, tp := range list {
@@ -53,9 +62,7 @@ func (s consumerStep) describeMember(m *consumerMember) kmsg.ConsumerGroupDescri
 		}
 	}
 	slices.SortStableFunc(all, compareOwned)
-	d.Assignment = s.describeAssignment(gather(all))
-	d.TargetAssignment = s.describeAssignment(fromAssignment(s.c.targets[m.id]))
-	return d
+	return gather(all)
 }
 
 func (s consumerStep) describeAssignment(list []topicPartitions) kmsg.Assignment {
