@@ -122,12 +122,12 @@ func TestConn(t *testing.T) {
 
 func TestConnRefusesNonsense(t *testing.T) {
 	for name, answer := range map[string]func(nc net.Conn, correlation int32, body []byte){
-		"too long":           func(nc net.Conn, _ int32, _ []byte) { nc.Write([]byte{0, 16, 0, 1, 0, 0, 0, 0}) },
-		"negative":           func(nc net.Conn, _ int32, _ []byte) { nc.Write([]byte{255, 0, 0, 1, 0, 0, 0, 0}) },
-		"another request's":  func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c+1, groups("x"))) },
-		"no header":          func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c, nil)) },
-		"tags in the header": func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c, []byte{1, 0, 0})) },
-		"two answers":        func(nc net.Conn, c int32, _ []byte) { nc.Write(append(reply(c, groups("x")), 1, 2, 3)) },
+		"too long":          func(nc net.Conn, _ int32, _ []byte) { nc.Write([]byte{0, 16, 0, 1, 0, 0, 0, 0}) },
+		"negative":          func(nc net.Conn, _ int32, _ []byte) { nc.Write([]byte{255, 0, 0, 1, 0, 0, 0, 0}) },
+		"another request's": func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c+1, groups("x"))) },
+		"no header":         func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c, nil)) },
+		"a tag beyond":      func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c, []byte{1, 0, 9})) },
+		"two answers":       func(nc net.Conn, c int32, _ []byte) { nc.Write(append(reply(c, groups("x")), 1, 2, 3)) },
 	} {
 		f := newFar(t)
 		f.answer = answer
@@ -144,6 +144,24 @@ func TestConnRefusesNonsense(t *testing.T) {
 	c := NewConn(nc, "me", 1<<20)
 	if _, err := c.Exchange(ask(), time.Second); err == nil {
 		t.Error("half of an answer was taken")
+	}
+}
+
+// Tags in the header of an answer, which a newer broker may have, are skipped.
+func TestHeaderTags(t *testing.T) {
+	f := newFar(t)
+	f.answer = func(nc net.Conn, c int32, _ []byte) {
+		nc.Write(reply(c, append([]byte{1, 0, 1, 7}, groups("x")[1:]...)))
+	}
+	nc, _ := f.dial(1, time.Second)
+	c := NewConn(nc, "me", 1<<20)
+	defer c.Close()
+	body, err := c.Exchange(ask(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(ask(), body); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -270,7 +270,7 @@ func (s *shared) answer(frame []byte) error {
 	default:
 		return fmt.Errorf("%w: an answer to no request", protocol.ErrMalformed)
 	}
-	correlation, body, err := answerOf(c.q, frame)
+	correlation, body, err := protocol.ResponseBody(c.q.Key(), c.q.GetVersion(), frame)
 	if err == nil && correlation != c.correlation {
 		err = fmt.Errorf("%w: answer %d to request %d", protocol.ErrMalformed, correlation, c.correlation)
 	}
