@@ -228,6 +228,29 @@ func TestPoolBacksOff(t *testing.T) {
 	}
 }
 
+// Who applies metadata may Forget a broker that is being dialed: it does not wait for that. Close ends the connection that is made then.
+func TestForgetDoesNotWait(t *testing.T) {
+	f, now := newFar(t), time.Now()
+	p := newPool(f, &now)
+	dialing, forgotten := make(chan struct{}), make(chan struct{})
+	p.cfg.Dial = func(broker int32, limit time.Duration) (net.Conn, error) {
+		close(dialing)
+		<-forgotten
+		return f.dial(broker, limit)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := p.Request(context.Background(), 7, ask()); err != nil {
+			t.Error(err)
+		}
+	})
+	<-dialing
+	p.Forget(7)
+	close(forgotten)
+	wg.Wait()
+	p.Close()
+}
+
 func TestPoolReconnects(t *testing.T) {
 	f, now := newFar(t), time.Now()
 	p := newPool(f, &now)
