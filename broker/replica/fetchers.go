@@ -200,10 +200,7 @@ func (f *fetcher) remove(id partition.ID) {
 // nudge wakes the fetcher. Where its fetch waits at the leader, for up to replica.fetch.wait.max.ms, the connection is closed: else nothing
 // could be acknowledged by all replicas of a new partition for so long. f.mu is held.
 func (f *fetcher) nudge() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
+	f.poke()
 	if !f.parked || f.nudging {
 		return
 	}
@@ -221,7 +218,7 @@ func (f *fetcher) nudge() {
 	})
 }
 
-// poke ends a pause after failures.
+// poke ends a pause.
 func (f *fetcher) poke() {
 	select {
 	case f.wake <- struct{}{}:
