@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,7 +70,7 @@ func (x *fetchers) apply(t *controller.Topic, n int32) {
 	}
 	id := partition.ID{Topic: t.ID, Partition: n}
 	p := t.Partition(n)
-	if self := x.m.cfg.NodeID; p != nil && p.Leader >= 0 && p.Leader != self && indexOf(p.Replicas, self) >= 0 {
+	if self := x.m.cfg.NodeID; p != nil && p.Leader >= 0 && p.Leader != self && slices.Contains(p.Replicas, self) {
 		x.follow(id, p.Leader, p.LeaderEpoch)
 	} else {
 		x.unfollow(id)
@@ -154,7 +155,7 @@ func (x *fetchers) kick(brokers []int32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for k, f := range x.all {
-		if indexOf(brokers, k.leader) >= 0 {
+		if slices.Contains(brokers, k.leader) {
 			f.poke()
 		}
 	}
