@@ -231,6 +231,9 @@ func (b *Broker) stop() error {
 	}
 	b.cancel()
 	b.tasks.wait()
+	if b.txns != nil {
+		b.txns.disconnect()
+	}
 	if b.server != nil {
 		b.server.close()
 	}

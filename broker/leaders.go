@@ -44,26 +44,36 @@ func (p interBroker) dial(id int32, timeout time.Duration) (net.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("broker %d has no listener %s", id, p.listener())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), min(timeout, connectTimeout))
 	defer cancel()
 	return b.cfg.Dial(ctx, "tcp", net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
+}
+
+// pool are connections on which goroutines ask other brokers for something.
+func (p interBroker) pool(purpose string) *peer.Pool {
+	return peer.NewPool(peer.Config{Dial: p.dial, ClientID: p.clientID(purpose), MaxFrame: p.maxFrame(),
+		Timeout: time.Duration(p.b.static.Int64("request.timeout.ms")) * time.Millisecond})
+}
+
+func (p interBroker) clientID(purpose string) string {
+	return "broker-" + strconv.Itoa(int(p.b.nodeID)) + "-" + purpose
 }
 
 // leader connects to a broker to fetch from it.
 func (p interBroker) leader(id int32) (replica.Leader, error) {
 	b := p.b
 	timeout := time.Duration(b.static.Int64("replica.socket.timeout.ms")) * time.Millisecond
-	nc, err := p.dial(id, min(timeout, connectTimeout))
+	nc, err := p.dial(id, timeout)
 	if err != nil {
 		return nil, err
 	}
-	l := &leaderConn{Conn: peer.NewConn(nc, "broker-"+strconv.Itoa(int(b.nodeID))+"-fetcher", p.maxFrame()), timeout: timeout}
+	l := &leaderConn{Conn: peer.NewConn(nc, p.clientID("fetcher"), p.maxFrame()), timeout: timeout}
 	l.fetch.Version = fetchVersion
 	return l, nil
 }
 
 const (
-	// connectTimeout is how long a leader is waited for that does not answer at all.
+	// connectTimeout is how long a broker is waited for that does not answer at all.
 	connectTimeout = 3 * time.Second
 	// fetchVersion is that of followers' Fetch requests: the newest that says something to a follower.
 	fetchVersion       = 17

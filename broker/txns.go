@@ -1,7 +1,7 @@
 package broker
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/broker/api"
+	"weir/broker/peer"
 	"weir/controller"
 	"weir/coordinator"
 	"weir/coordinator/txn"
@@ -28,8 +29,9 @@ type txns struct {
 
 	// write has this broker's own partitions marked.
 	write func(q *kmsg.WriteTxnMarkersRequest, done func(*kmsg.WriteTxnMarkersResponse))
-	// remote sends a request to another broker and calls answered once. nil: there is no other.
-	remote func(node int32, request any, answered func(answer any, err error))
+	// Connections to the brokers that markers go to, and to other coordinators. A marker waits for replicas: on a connection of its own it
+	// holds up no verification.
+	markers, verifications *peer.Pool
 
 	retry, retryMax time.Duration // of verifications that are told CONCURRENT_TRANSACTIONS
 
@@ -41,10 +43,12 @@ func (b *Broker) newTxns() *txns {
 	x := &txns{
 		elections: &elections{topic: txnTopic, nodeID: b.nodeID, static: b.static,
 			log: &coordLog{replicas: b.replicas, loadBytes: int32(min(b.static.Int("transaction.state.log.load.buffer.size"), maxLoadBytes))}},
-		api:      b.api,
-		write:    b.api.WriteMarkers,
-		retry:    ms("add.partitions.to.txn.retry.backoff.ms"),
-		retryMax: min(ms("add.partitions.to.txn.retry.backoff.max.ms"), ms("request.timeout.ms")),
+		api:           b.api,
+		write:         b.api.WriteMarkers,
+		markers:       interBroker{b}.pool("markers"),
+		verifications: interBroker{b}.pool("verifications"),
+		retry:         ms("add.partitions.to.txn.retry.backoff.ms"),
+		retryMax:      min(ms("add.partitions.to.txn.retry.backoff.max.ms"), ms("request.timeout.ms")),
 	}
 	img := controller.NewImage()
 	x.image.Store(img)
@@ -57,6 +61,12 @@ func (b *Broker) newTxns() *txns {
 	return x
 }
 
+// disconnect ends the requests to other brokers, and with that the waiting of those who wait for answers.
+func (x *txns) disconnect() {
+	x.markers.Close()
+	x.verifications.Close()
+}
+
 // close ends the coordinator. Nothing publishes images any more.
 func (x *txns) close() {
 	x.Close()
@@ -66,6 +76,12 @@ func (x *txns) close() {
 // apply takes a new image: it is a Subscriber.
 func (x *txns) apply(_, img *controller.Image, d *controller.Delta) {
 	x.image.Store(img)
+	for _, id := range d.Brokers {
+		if r := img.Broker(id); r == nil || r.Fenced {
+			x.markers.Forget(id) // another leads what it led
+			x.verifications.Forget(id)
+		}
+	}
 	settings := x.applyTopic(img, d) || d.Features
 	if settings {
 		x.config.Store(x.settings(img))
@@ -115,23 +131,23 @@ func (x *txns) changed(m *txn.Machine, now int64, t coordinator.Token) coordinat
 // idsPerAsk is how many producer ids a partition's machine is given at a time: a broker's block is for all of them.
 const idsPerAsk = 100
 
-// errNoConnection is what became of a request to another broker.
-var errNoConnection = errors.New("there is no connection to that broker")
-
 // send carries out what a machine sends. Markers for this broker have their places in the logs when it returns.
 func (x *txns) send(q coordinator.Send, answered func(answer any, err error)) {
 	switch r := q.Request.(type) {
 	case txn.AllocateIDs:
 		go x.allocate(answered)
 	case *kmsg.WriteTxnMarkersRequest:
-		switch {
-		case q.Node == x.nodeID:
+		if q.Node == x.nodeID {
 			x.write(r, func(resp *kmsg.WriteTxnMarkersResponse) { answered(resp, nil) })
-		case x.remote != nil:
-			x.remote(q.Node, r, answered)
-		default:
-			answered(nil, errNoConnection)
+			return
 		}
+		go func() { // it ends when the pool is closed
+			resp, err := x.markers.Request(context.Background(), q.Node, r)
+			if err != nil {
+				x.api.Log.Debug("markers were not written", "broker", q.Node, "err", err)
+			}
+			answered(resp, err)
+		}()
 	default:
 		answered(nil, fmt.Errorf("a request that nobody sends: %T", r))
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -48,33 +49,54 @@ func (x *txns) VerifyPartitions(q *api.TxnPartitions, answered func(codes []prot
 }
 
 func (v *verifying) ask() {
+	x := v.x
+	if node, _ := x.Leader(txnTopic, v.partition); node >= 0 && node != x.nodeID {
+		go func() { // it ends when the pool is closed
+			resp, err := x.verifications.Request(context.Background(), node, v.request)
+			if err != nil {
+				x.api.Log.Debug("a transaction coordinator did not answer", "broker", node, "err", err)
+				v.all(protocol.NetworkException)
+				return
+			}
+			v.done(resp, nil)
+		}()
+		return
+	}
 	op := func(m *txn.Machine, now int64, t coordinator.Token) coordinator.Effects {
 		return m.AddPartitionsToTxn(now, t, v.request)
 	}
-	v.x.Do(v.partition, op, v.done)
+	x.Do(v.partition, op, v.done)
 }
 
+// done takes the answer of a coordinator, here or elsewhere.
 func (v *verifying) done(response any, err error) {
+	resp, ok := response.(*kmsg.AddPartitionsToTxnResponse)
+	switch {
+	case err != nil || !ok:
+		v.all(v.x.api.CoordinatorCode(err))
+		return
+	case resp.ErrorCode != 0:
+		v.all(protocol.Code(resp.ErrorCode))
+		return
+	}
 	codes := make([]protocol.Code, 0, v.parts)
-	if resp, ok := response.(*kmsg.AddPartitionsToTxnResponse); ok && err == nil {
-		for i := range resp.Transactions {
-			for _, t := range resp.Transactions[i].Topics {
-				for _, p := range t.Partitions {
-					codes = append(codes, protocol.Code(p.ErrorCode))
-				}
+	for i := range resp.Transactions {
+		for _, t := range resp.Transactions[i].Topics {
+			for _, p := range t.Partitions {
+				codes = append(codes, protocol.Code(p.ErrorCode))
 			}
-		}
-	} else {
-		code := v.x.api.CoordinatorCode(err)
-		for range v.parts {
-			codes = append(codes, code)
 		}
 	}
 	if v.add && v.left > 0 && slices.Contains(codes, protocol.ConcurrentTransactions) {
-		v.left -= v.pause
-		time.AfterFunc(v.pause, v.ask)
-		v.pause = min(2*v.pause, v.x.retry)
+		pause := v.pause
+		v.left, v.pause = v.left-pause, min(2*pause, v.x.retry)
+		time.AfterFunc(pause, v.ask) // from here on v is its
 		return
 	}
 	v.answered(codes)
+}
+
+// all answers with one code for all partitions.
+func (v *verifying) all(code protocol.Code) {
+	v.answered(slices.Repeat([]protocol.Code{code}, v.parts))
 }

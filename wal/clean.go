@@ -59,8 +59,6 @@ func (d Dirty) Ratio() float64 {
 type Cleaning struct {
 	CleanBounds
 	DeleteRetentionMs int64
-	// Aborted returns the aborted transactions that have a record in [from, upto). Its error ends the round. nil: there are none.
-	Aborted func(from, upto int64) ([]AbortedTxn, error)
 	// Producers returns the last records of the producers that are still known, by id. nil: there are none.
 	Producers func() map[int64]LastRecord
 	// Step is told of bytes that were read or written. It may wait; its error ends the round. nil: nothing is done.
@@ -250,11 +248,10 @@ func (r *cleanRound) run() error {
 	if r.o.Producers != nil {
 		r.last = r.o.Producers()
 	}
-	aborted, err := r.aborted(r.segs[0].base, upto)
-	if err != nil {
+	var err error
+	if r.txns, err = r.transactions(r.segs[0].base, upto); err != nil {
 		return err
 	}
-	r.txns = newCleanedTxns(aborted)
 	for at := 0; at < r.n; {
 		size := r.group(at)
 		if err := r.cleanGroup(at, at+size, upto); err != nil {
@@ -272,11 +269,13 @@ func (r *cleanRound) run() error {
 	return nil
 }
 
-func (r *cleanRound) aborted(from, upto int64) ([]AbortedTxn, error) {
-	if r.o.Aborted == nil {
-		return nil, nil
+// transactions begins to follow those that have a record in [from, upto).
+func (r *cleanRound) transactions(from, upto int64) (*cleanedTxns, error) {
+	aborted, err := r.log.Aborted(nil, from, upto, math.MaxInt)
+	if err != nil {
+		return nil, err
 	}
-	return r.o.Aborted(from, upto)
+	return newCleanedTxns(aborted), nil
 }
 
 // group counts the segments from at on that fit into one file.
@@ -307,11 +306,10 @@ func (r *cleanRound) step(n int) error {
 func (r *cleanRound) buildMap(first, upto int64) error {
 	keys := r.c.keys
 	keys.clear()
-	aborted, err := r.aborted(first, upto)
+	txns, err := r.transactions(first, upto)
 	if err != nil {
 		return err
 	}
-	txns := newCleanedTxns(aborted)
 	full := false
 	put := func(rec *record.Record) bool {
 		if rec.Key != nil && rec.Offset >= first {

@@ -164,11 +164,9 @@ func TestCleanTransactions(t *testing.T) {
 	data(102, "seq", "new")
 	data(3, "k", "open") // 8: not to be touched
 	data(3, "tail", "open")
+	l.AddAborted(record.AbortedTxn{ProducerID: 2, FirstOffset: 2, LastOffset: 5})
 	o := Cleaning{
 		CleanBounds: CleanBounds{Upto: 8}, DeleteRetentionMs: 1000,
-		Aborted: func(from, upto int64) ([]AbortedTxn, error) {
-			return []AbortedTxn{{ProducerID: 2, FirstOffset: 2}}, nil
-		},
 		Producers: func() map[int64]LastRecord { return map[int64]LastRecord{101: {Offset: 6}, 1: {Offset: -1}} },
 	}
 	state := func() (out []string) {

@@ -1,16 +1,11 @@
 package wal
 
 import (
+	"cmp"
 	"slices"
 
 	"weir/protocol/record"
 )
-
-// AbortedTxn is a transaction that was aborted.
-type AbortedTxn struct {
-	ProducerID  int64
-	FirstOffset int64
-}
 
 // LastRecord is what a producer that is still known did last: its batch must stay, at least as a header, for the log to say so.
 type LastRecord struct {
@@ -21,15 +16,15 @@ type LastRecord struct {
 // cleanedTxns follows transactions while a log is walked through in order, below its last stable offset, where the outcome of each is
 // known (Kafka's CleanedTransactionMetadata).
 type cleanedTxns struct {
-	aborted   []AbortedTxn    // still ahead, by first offset
-	ongoing   map[int64]*bool // aborted ones, by producer: whether a batch was seen
-	committed map[int64]bool  // producers with a batch of a transaction that is not aborted
+	aborted   []record.AbortedTxn // still ahead, by first offset
+	ongoing   map[int64]*bool     // aborted ones, by producer: whether a batch was seen
+	committed map[int64]bool      // producers with a batch of a transaction that is not aborted
 }
 
-func newCleanedTxns(aborted []AbortedTxn) *cleanedTxns {
-	t := &cleanedTxns{aborted: slices.Clone(aborted)}
-	slices.SortFunc(t.aborted, func(a, b AbortedTxn) int { return int(min(max(a.FirstOffset-b.FirstOffset, -1), 1)) })
-	return t
+// newCleanedTxns takes aborted over.
+func newCleanedTxns(aborted []record.AbortedTxn) *cleanedTxns {
+	slices.SortFunc(aborted, func(a, b record.AbortedTxn) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
+	return &cleanedTxns{aborted: aborted}
 }
 
 func (t *cleanedTxns) upTo(offset int64) {

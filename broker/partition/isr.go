@@ -1,6 +1,10 @@
 package partition
 
-import "weir/protocol"
+import (
+	"slices"
+
+	"weir/protocol"
+)
 
 const (
 	unknown      = -1
@@ -47,7 +51,7 @@ type members struct {
 func (m *members) assign(replicas []int32) {
 	kept := m.followers[:0]
 	for _, f := range m.followers {
-		if contains(replicas, f.id) {
+		if slices.Contains(replicas, f.id) {
 			kept = append(kept, f)
 		}
 	}
@@ -141,7 +145,7 @@ type isrState struct {
 func (s *isrState) commit(isr []int32) { *s = isrState{isr: isr} }
 
 func (s *isrState) inMaximal(id int32) bool {
-	return contains(s.isr, id) || (s.change == expanding && s.joining == id)
+	return slices.Contains(s.isr, id) || (s.change == expanding && s.joining == id)
 }
 
 func (s *isrState) maximal() int {
@@ -175,7 +179,7 @@ func (p *Partition) updateFollower(nowMs int64, f *follower, q *ReadRequest, lea
 }
 
 func (p *Partition) maybeExpand(f *follower, e *Effects) {
-	if p.isr.change != committed || contains(p.isr.isr, f.id) || f.end < p.hw || f.end < p.epochStartOffset || !p.eligible(f) {
+	if p.isr.change != committed || slices.Contains(p.isr.isr, f.id) || f.end < p.hw || f.end < p.epochStartOffset || !p.eligible(f) {
 		return
 	}
 	p.isr.change, p.isr.joining = expanding, f.id

@@ -1,6 +1,10 @@
 package partition
 
-import "weir/protocol"
+import (
+	"slices"
+
+	"weir/protocol"
+)
 
 // ReadPlan says what to read for a Fetch, or why not.
 type ReadPlan struct {
@@ -63,7 +67,7 @@ func (p *Partition) planRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effect
 	}
 	r.From, r.Limit = q.Offset, p.limits().at(q.Isolation)
 	if f != nil {
-		r.Limit, r.InSync = end, contains(p.isr.isr, f.id)
+		r.Limit, r.InSync = end, slices.Contains(p.isr.isr, f.id)
 		if !q.FromWait {
 			return p.updateFollower(nowMs, f, q, end, e)
 		}
@@ -74,13 +78,13 @@ func (p *Partition) planRead(nowMs int64, q *ReadRequest, r *ReadPlan, e *Effect
 // nearest is the replica that a consumer should read from rather than from this leader, -1: none. It is one that is near, in sync and has the
 // offset; of several, the one that has most, and was last known to have all: Kafka's RackAwareReplicaSelector.
 func (m *members) nearest(q *ReadRequest) int32 {
-	if contains(q.Near, m.self) {
+	if slices.Contains(q.Near, m.self) {
 		return -1
 	}
 	var best *follower
 	for i := range m.followers {
 		f := &m.followers[i]
-		if !contains(q.Near, f.id) || !contains(m.isr.isr, f.id) || f.end < q.Offset || f.start > q.Offset {
+		if !slices.Contains(q.Near, f.id) || !slices.Contains(m.isr.isr, f.id) || f.end < q.Offset || f.start > q.Offset {
 			continue
 		}
 		if best == nil || f.end > best.end || f.end == best.end && f.caughtUpMs > best.caughtUpMs {

@@ -1,6 +1,10 @@
 package partition
 
-import "weir/protocol"
+import (
+	"slices"
+
+	"weir/protocol"
+)
 
 // Metadata is what the controller says of a partition. Slices are shared and read-only.
 type Metadata struct {
@@ -24,7 +28,7 @@ func (p *Partition) BecomeLeader(nowMs int64, m *Metadata, e *Effects) {
 		p.epochStartOffset = end
 		p.epochs.assign(m.LeaderEpoch, end)
 		for i := range p.followers {
-			p.followers[i].leaderChanged(nowMs, end, newLeader, contains(m.ISR, p.followers[i].id))
+			p.followers[i].leaderChanged(nowMs, end, newLeader, slices.Contains(m.ISR, p.followers[i].id))
 		}
 	}
 	p.leader, p.leaderID = true, p.self
@@ -53,15 +57,6 @@ func (p *Partition) BecomeFollower(m *Metadata, e *Effects) (newEpoch bool) {
 		p.wakeAll(e)
 	}
 	return newEpoch
-}
-
-func contains(ids []int32, id int32) bool {
-	for _, x := range ids {
-		if x == id {
-			return true
-		}
-	}
-	return false
 }
 
 // check is what Fetch, ListOffsets and OffsetForLeaderEpoch begin with: it compares the leader epoch that a client knows (-1: none) with

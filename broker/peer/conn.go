@@ -13,7 +13,7 @@ import (
 	"weir/protocol"
 )
 
-// Dialer connects to a broker, and authenticates where its listener wants that. It returns when ctx is done, at the latest.
+// Dialer connects to a broker, and authenticates where its listener wants that. It gives up after timeout.
 type Dialer = func(broker int32, timeout time.Duration) (net.Conn, error)
 
 // Conn is a connection to a broker with one request under way at a time. One goroutine uses it, but any may Close it.
@@ -50,7 +50,7 @@ func (c *Conn) Exchange(q kmsg.Request, timeout time.Duration) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	correlation, body, err := answerOf(q, frame)
+	correlation, body, err := protocol.ResponseBody(q.Key(), q.GetVersion(), frame)
 	if err == nil && correlation != c.next {
 		err = fmt.Errorf("%w: answer %d to request %d", protocol.ErrMalformed, correlation, c.next)
 	}
@@ -109,24 +109,11 @@ func (c *Conn) shrink(used int) {
 	}
 }
 
-// answerOf splits a frame into correlation id and body.
-func answerOf(q kmsg.Request, frame []byte) (correlation int32, body []byte, err error) {
-	correlation, body = int32(binary.BigEndian.Uint32(frame)), frame[4:]
-	if q.ResponseKind().IsFlexible() && q.Key() != int16(kmsg.ApiVersions) {
-		// The header of a flexible answer has tagged fields; there are none.
-		if len(body) == 0 || body[0] != 0 {
-			return 0, nil, fmt.Errorf("%w: the header of an answer", protocol.ErrMalformed)
-		}
-		body = body[1:]
-	}
-	return correlation, body, nil
-}
-
 // Read decodes an answer's body into the response of q.
 func Read(q kmsg.Request, body []byte) (kmsg.Response, error) {
 	r := q.ResponseKind()
-	if err := r.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("%w: %w", protocol.ErrMalformed, err)
+	if err := protocol.DecodeResponse(r, body, nil); err != nil {
+		return nil, err
 	}
 	return r, nil
 }

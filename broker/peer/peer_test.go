@@ -122,12 +122,12 @@ func TestConn(t *testing.T) {
 
 func TestConnRefusesNonsense(t *testing.T) {
 	for name, answer := range map[string]func(nc net.Conn, correlation int32, body []byte){
-		"too long":           func(nc net.Conn, _ int32, _ []byte) { nc.Write([]byte{0, 16, 0, 1, 0, 0, 0, 0}) },
-		"negative":           func(nc net.Conn, _ int32, _ []byte) { nc.Write([]byte{255, 0, 0, 1, 0, 0, 0, 0}) },
-		"another request's":  func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c+1, groups("x"))) },
-		"no header":          func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c, nil)) },
-		"tags in the header": func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c, []byte{1, 0, 0})) },
-		"two answers":        func(nc net.Conn, c int32, _ []byte) { nc.Write(append(reply(c, groups("x")), 1, 2, 3)) },
+		"too long":          func(nc net.Conn, _ int32, _ []byte) { nc.Write([]byte{0, 16, 0, 1, 0, 0, 0, 0}) },
+		"negative":          func(nc net.Conn, _ int32, _ []byte) { nc.Write([]byte{255, 0, 0, 1, 0, 0, 0, 0}) },
+		"another request's": func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c+1, groups("x"))) },
+		"no header":         func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c, nil)) },
+		"a tag beyond":      func(nc net.Conn, c int32, _ []byte) { nc.Write(reply(c, []byte{1, 0, 9})) },
+		"two answers":       func(nc net.Conn, c int32, _ []byte) { nc.Write(append(reply(c, groups("x")), 1, 2, 3)) },
 	} {
 		f := newFar(t)
 		f.answer = answer
@@ -144,6 +144,24 @@ func TestConnRefusesNonsense(t *testing.T) {
 	c := NewConn(nc, "me", 1<<20)
 	if _, err := c.Exchange(ask(), time.Second); err == nil {
 		t.Error("half of an answer was taken")
+	}
+}
+
+// Tags in the header of an answer, which a newer broker may have, are skipped.
+func TestHeaderTags(t *testing.T) {
+	f := newFar(t)
+	f.answer = func(nc net.Conn, c int32, _ []byte) {
+		nc.Write(reply(c, append([]byte{1, 0, 1, 7}, groups("x")[1:]...)))
+	}
+	nc, _ := f.dial(1, time.Second)
+	c := NewConn(nc, "me", 1<<20)
+	defer c.Close()
+	body, err := c.Exchange(ask(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(ask(), body); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -208,6 +226,29 @@ func TestPoolBacksOff(t *testing.T) {
 	if _, err := p.Request(context.Background(), 7, ask()); err == nil || f.dials != 3 {
 		t.Errorf("%v after %d attempts", err, f.dials)
 	}
+}
+
+// Who applies metadata may Forget a broker that is being dialed: it does not wait for that. Close ends the connection that is made then.
+func TestForgetDoesNotWait(t *testing.T) {
+	f, now := newFar(t), time.Now()
+	p := newPool(f, &now)
+	dialing, forgotten := make(chan struct{}), make(chan struct{})
+	p.cfg.Dial = func(broker int32, limit time.Duration) (net.Conn, error) {
+		close(dialing)
+		<-forgotten
+		return f.dial(broker, limit)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := p.Request(context.Background(), 7, ask()); err != nil {
+			t.Error(err)
+		}
+	})
+	<-dialing
+	p.Forget(7)
+	close(forgotten)
+	wg.Wait()
+	p.Close()
 }
 
 func TestPoolReconnects(t *testing.T) {

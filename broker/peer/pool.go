@@ -51,10 +51,11 @@ const (
 	readBytes   = 16 << 10
 )
 
-// link is the connection to one broker, or the time of the next attempt.
+// link is the connection to one broker, or the time of the next attempt. There is one as long as the Pool: a connection that is made
+// meanwhile is found by Close.
 type link struct {
 	mu       sync.Mutex // held while connecting and writing
-	conn     *shared    // nil: none
+	conn     *shared    // nil: none yet. It is set with the Pool's lock too, and may be read with either
 	failures int
 	retryAt  time.Time
 	out      []byte
@@ -125,18 +126,11 @@ func (p *Pool) Request(ctx context.Context, broker int32, q kmsg.Request) (kmsg.
 	return c.resp, nil
 }
 
-// Forget closes the connection to a broker, which is gone or elsewhere now. The next request connects anew, at once.
+// Forget ends the connection to a broker, which is gone or elsewhere now, and the requests under way on it with an error.
 func (p *Pool) Forget(broker int32) {
 	p.mu.Lock()
-	l := p.links[broker]
-	delete(p.links, broker)
-	p.mu.Unlock()
-	if l == nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn != nil {
+	defer p.mu.Unlock()
+	if l := p.links[broker]; l != nil && l.conn != nil {
 		l.conn.end(errors.New("the broker is not there any more"))
 	}
 }
@@ -145,16 +139,12 @@ func (p *Pool) Forget(broker int32) {
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
-	links := p.links
-	p.links = nil
-	p.mu.Unlock()
-	for _, l := range links {
-		l.mu.Lock()
+	for _, l := range p.links {
 		if l.conn != nil {
 			l.conn.end(ErrClosed)
 		}
-		l.mu.Unlock()
 	}
+	p.mu.Unlock()
 	p.wg.Wait()
 }
 
@@ -162,14 +152,7 @@ func (p *Pool) Close() {
 func (l *link) send(p *Pool, broker int32, c *call) (*shared, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.conn; s != nil {
-		select {
-		case <-s.dead:
-			l.conn = nil
-		default:
-		}
-	}
-	if l.conn == nil {
+	if l.conn == nil || l.conn.ended() {
 		if err := l.connect(p, broker); err != nil {
 			return nil, err
 		}
@@ -225,6 +208,15 @@ func (l *link) connect(p *Pool, broker int32) error {
 	return nil
 }
 
+func (s *shared) ended() bool {
+	select {
+	case <-s.dead:
+		return true
+	default:
+		return false
+	}
+}
+
 // end ends the connection, once, and says why to all who wait.
 func (s *shared) end(err error) {
 	s.once.Do(func() {
@@ -270,7 +262,7 @@ func (s *shared) answer(frame []byte) error {
 	default:
 		return fmt.Errorf("%w: an answer to no request", protocol.ErrMalformed)
 	}
-	correlation, body, err := answerOf(c.q, frame)
+	correlation, body, err := protocol.ResponseBody(c.q.Key(), c.q.GetVersion(), frame)
 	if err == nil && correlation != c.correlation {
 		err = fmt.Errorf("%w: answer %d to request %d", protocol.ErrMalformed, correlation, c.correlation)
 	}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"weir/broker/partition"
 	"weir/controller"
 	"weir/protocol"
@@ -73,7 +74,7 @@ func (m *Manager) removeStrays(d *dir, img *controller.Image, idle []partition.I
 			continue // not ours: leave it alone
 		}
 		p := img.Partition(id.Topic, id.Partition)
-		if p != nil && indexOf(p.Replicas, m.cfg.NodeID) >= 0 {
+		if p != nil && slices.Contains(p.Replicas, m.cfg.NodeID) {
 			d.note(name)
 			idle = append(idle, id)
 			continue
@@ -163,7 +164,7 @@ func (m *Manager) applyPartition(t *controller.TopicDelta, n int32) {
 		return
 	}
 	was, is := t.Old.Partition(n), t.Topic.Partition(n)
-	if was != nil && indexOf(was.Replicas, m.cfg.NodeID) >= 0 && indexOf(is.Replicas, m.cfg.NodeID) < 0 {
+	if was != nil && slices.Contains(was.Replicas, m.cfg.NodeID) && !slices.Contains(is.Replicas, m.cfg.NodeID) {
 		m.removeLog(logName(t.Topic.Name, id))
 	}
 }
@@ -172,7 +173,7 @@ func (m *Manager) applyPartition(t *controller.TopicDelta, n int32) {
 func (r *replica) apply(t *controller.Topic) {
 	m := r.m
 	meta := t.Partition(r.id.Partition)
-	if meta == nil || indexOf(meta.Replicas, m.cfg.NodeID) < 0 {
+	if meta == nil || !slices.Contains(meta.Replicas, m.cfg.NodeID) {
 		code := protocol.NotLeaderOrFollower
 		if meta == nil {
 			code = protocol.UnknownTopicOrPartition

@@ -167,7 +167,6 @@ func (c *cleaner) clean(memory *wal.Cleaner, r *replica, job cleanJob) {
 	stats, err := job.log.Clean(memory, wal.Cleaning{
 		CleanBounds:       wal.CleanBounds{Upto: job.upto, MinLagMs: job.topic.cfg.MinCompactionLagMs},
 		DeleteRetentionMs: job.topic.cfg.DeleteRetentionMs,
-		Aborted:           job.aborted,
 		Producers:         func() map[int64]wal.LastRecord { return r.lastRecords(job.p) },
 		Step:              func(n int) error { return c.step(r, job.p, n) },
 	})
@@ -185,19 +184,6 @@ func (c *cleaner) clean(memory *wal.Cleaner, r *replica, job cleanJob) {
 		m.log.Debug("log compacted", "log", r.name, "from", stats.From, "to", stats.To, "read", stats.BytesRead, "written", stats.BytesWritten,
 			"records", stats.Records, "kept", stats.Kept)
 	}
-}
-
-// aborted returns the aborted transactions that have a record in [from, upto).
-func (j *cleanJob) aborted(from, upto int64) ([]wal.AbortedTxn, error) {
-	all, err := j.log.Aborted(nil, from, upto, 1<<40)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]wal.AbortedTxn, len(all))
-	for i, t := range all {
-		out[i] = wal.AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset}
-	}
-	return out, nil
 }
 
 // lastRecords is what the log must go on saying of the producers that are known.

@@ -49,7 +49,7 @@ func TestCompactionKnowsTransactions(t *testing.T) {
 		write("a", 3, 0, 3) // this one stays open
 		fill()
 		fill()
-		time.Sleep(31 * time.Second)
+		time.Sleep(31 * time.Second) // the cleaner looks every 15 s, log.cleaner.backoff.ms: two rounds
 		synctest.Wait()
 		sizes := b.keySizes(id)
 		for key, want := range map[string][]int{"a": {1, 3}, "b": nil, "c": {2}} {

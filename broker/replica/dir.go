@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -122,7 +123,7 @@ func (m *Manager) dirOf(name string, ids []protocol.UUID, i int) *dir {
 // place chooses the directory of a partition as soon as the metadata has it, and reports what the metadata does not know.
 func place(m *Manager, t *controller.Topic, n int32) {
 	p := t.Partition(n)
-	i := indexOf(p.Replicas, m.cfg.NodeID)
+	i := slices.Index(p.Replicas, m.cfg.NodeID)
 	if len(m.dirs) == 1 || i < 0 {
 		return
 	}
@@ -169,7 +170,7 @@ func (d *dir) suspect(t *controller.Topic, n int32) {
 		}
 	}
 	p := t.Partition(n)
-	if i := indexOf(p.Replicas, d.m.cfg.NodeID); i >= 0 && (i >= len(p.Directories) || unplaced(p.Directories[i])) {
+	if i := slices.Index(p.Replicas, d.m.cfg.NodeID); i >= 0 && (i >= len(p.Directories) || unplaced(p.Directories[i])) {
 		d.note(name)
 	}
 }
@@ -218,7 +219,7 @@ func (m *Manager) logsOf(d *dir) []partition.LogInfo {
 	}
 	for t := range img.Topics() {
 		for n, p := range t.Partitions {
-			i := indexOf(p.Replicas, m.cfg.NodeID)
+			i := slices.Index(p.Replicas, m.cfg.NodeID)
 			if i < 0 {
 				continue
 			}
@@ -234,7 +235,7 @@ func (m *Manager) logsOf(d *dir) []partition.LogInfo {
 // logNames are the names of the logs of a topic's partitions on this broker.
 func (m *Manager) logNames(t *controller.Topic, fn func(id partition.ID, name string)) {
 	for n, p := range t.Partitions {
-		if indexOf(p.Replicas, m.cfg.NodeID) >= 0 {
+		if slices.Contains(p.Replicas, m.cfg.NodeID) {
 			id := partition.ID{Topic: t.ID, Partition: int32(n)}
 			fn(id, logName(t.Name, id))
 		}

@@ -222,13 +222,10 @@ const throttleMs = 100
 
 // holdBack lets a throttled replica rest that lags, where more was taken in than is allowed: Kafka's shouldFollowerThrottle.
 func (f *fetcher) holdBack(p *followed) bool {
-	now := f.m.nowMs()
-	if p.lag <= 0 || !f.m.throttles.follower.exceeded(now) {
+	if p.lag <= 0 || !f.m.throttles.follower.exceeded(f.m.nowMs()) {
 		return false
 	}
-	f.leave(p, fetchResting)
-	p.retryMs = now + throttleMs
-	f.resting = append(f.resting, p)
+	f.restFor(p, throttleMs)
 	return true
 }
 

@@ -28,16 +28,16 @@ type fetcher struct {
 	// These are the goroutine's own.
 	taking   []partition.ID
 	parts    map[partition.ID]*followed
-	active   int            // parts that are fetched
-	fresh    []*followed    // active ones that the session does not know as they are
-	resting  []*followed    // parts that had an error and are tried again
-	strayed  []*followed    // parts whose offset the leader does not have
-	forget   []partition.ID // what the session is to forget
-	unsynced []unsynced     // what must be on the disk before it is asked for more
-	session  int32          // 0: none
-	last     int32          // the session before, which a full request closes
-	epoch    int32          // of the next request
-	failures int            // in a row, of the whole connection
+	active   int                    // parts that are fetched
+	fresh    []*followed            // active ones that the session does not know as they are
+	resting  map[*followed]struct{} // parts that had an error and are tried again
+	strayed  []*followed            // parts whose offset the leader does not have
+	forget   []partition.ID         // what the session is to forget
+	unsynced []unsynced             // what must be on the disk before it is asked for more
+	session  int32                  // 0: none
+	last     int32                  // the session before, which a full request closes
+	epoch    int32                  // of the next request
+	failures int                    // in a row, of the whole connection
 	req      FetchRequest
 }
 
@@ -72,7 +72,7 @@ const (
 
 func newFetcher(m *Manager, k fetcherKey) *fetcher {
 	return &fetcher{m: m, key: k, wake: make(chan struct{}, 1), stopping: make(chan struct{}), want: map[partition.ID]int32{},
-		parts: map[partition.ID]*followed{}}
+		parts: map[partition.ID]*followed{}, resting: map[*followed]struct{}{}}
 }
 
 // run fetches until there is nothing to fetch from the leader.
@@ -178,13 +178,17 @@ func backoff(failures int, most int64) int64 {
 
 // rest leaves a partition alone for a while.
 func (f *fetcher) rest(p *followed, code protocol.Code) {
-	f.leave(p, fetchResting)
 	p.failures++
-	p.retryMs = f.m.nowMs() + backoff(p.failures, f.m.fetchers.set.backoffMs)
-	f.resting = append(f.resting, p)
+	f.restFor(p, backoff(p.failures, f.m.fetchers.set.backoffMs))
 	if p.failures == 8 { // by then it is not for want of metadata
 		f.m.log.Warn("a replica cannot be fetched", "partition", p.id.String(), "leader", f.key.leader, "error", code.String())
 	}
+}
+
+func (f *fetcher) restFor(p *followed, ms int64) {
+	f.leave(p, fetchResting)
+	p.retryMs = f.m.nowMs() + ms
+	f.resting[p] = struct{}{}
 }
 
 // revive has partitions fetched again that have rested.
@@ -193,15 +197,13 @@ func (f *fetcher) revive() {
 		return
 	}
 	now := f.m.nowMs()
-	again := f.resting
-	f.resting = nil
-	for _, p := range again {
-		switch {
-		case p.state != fetchResting || f.parts[p.id] != p: // it was added anew, or removed
-		case p.retryMs > now:
-			f.resting = append(f.resting, p)
-		case p.failures == 0 && f.holdBack(p):
-		default:
+	for p := range f.resting {
+		gone := p.state != fetchResting || f.parts[p.id] != p // it was added anew, or removed
+		if !gone && p.retryMs > now {
+			continue
+		}
+		delete(f.resting, p)
+		if !gone && (p.failures > 0 || !f.holdBack(p)) {
 			f.prepare(p)
 		}
 	}
@@ -210,7 +212,7 @@ func (f *fetcher) revive() {
 // restMs is how long nothing is to be done.
 func (f *fetcher) restMs() int64 {
 	now, wait := f.m.nowMs(), int64(time.Minute/time.Millisecond)
-	for _, p := range f.resting {
+	for p := range f.resting {
 		wait = min(wait, p.retryMs-now)
 	}
 	return max(wait, 1)

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,7 +70,7 @@ func (x *fetchers) apply(t *controller.Topic, n int32) {
 	}
 	id := partition.ID{Topic: t.ID, Partition: n}
 	p := t.Partition(n)
-	if self := x.m.cfg.NodeID; p != nil && p.Leader >= 0 && p.Leader != self && indexOf(p.Replicas, self) >= 0 {
+	if self := x.m.cfg.NodeID; p != nil && p.Leader >= 0 && p.Leader != self && slices.Contains(p.Replicas, self) {
 		x.follow(id, p.Leader, p.LeaderEpoch)
 	} else {
 		x.unfollow(id)
@@ -154,7 +155,7 @@ func (x *fetchers) kick(brokers []int32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for k, f := range x.all {
-		if indexOf(brokers, k.leader) >= 0 {
+		if slices.Contains(brokers, k.leader) {
 			f.poke()
 		}
 	}
@@ -200,10 +201,7 @@ func (f *fetcher) remove(id partition.ID) {
 // nudge wakes the fetcher. Where its fetch waits at the leader, for up to replica.fetch.wait.max.ms, the connection is closed: else nothing
 // could be acknowledged by all replicas of a new partition for so long. f.mu is held.
 func (f *fetcher) nudge() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
+	f.poke()
 	if !f.parked || f.nudging {
 		return
 	}
@@ -221,7 +219,7 @@ func (f *fetcher) nudge() {
 	})
 }
 
-// poke ends a pause after failures.
+// poke ends a pause.
 func (f *fetcher) poke() {
 	select {
 	case f.wake <- struct{}{}:

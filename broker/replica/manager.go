@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -284,7 +285,7 @@ func (m *Manager) make(id partition.ID) (*replica, protocol.Code, hint) {
 	if p == nil || m.closed.Load() {
 		return nil, protocol.UnknownTopicOrPartition, noHint
 	}
-	if indexOf(p.Replicas, m.cfg.NodeID) < 0 {
+	if !slices.Contains(p.Replicas, m.cfg.NodeID) {
 		return nil, protocol.NotLeaderOrFollower, hint{p.Leader, p.LeaderEpoch}
 	}
 	s := m.shard(id)
@@ -307,15 +308,6 @@ func (m *Manager) forget(r *replica) {
 		delete(s.m, r.id)
 	}
 	s.mu.Unlock()
-}
-
-func indexOf(ids []int32, id int32) int {
-	for i, x := range ids {
-		if x == id {
-			return i
-		}
-	}
-	return -1
 }
 
 // effectsPool keeps what produce and fetch would allocate each time.

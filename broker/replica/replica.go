@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -55,7 +56,7 @@ func (r *replica) load() protocol.Code {
 		m.forget(r)
 		return protocol.UnknownTopicOrPartition
 	}
-	i := indexOf(meta.Replicas, m.cfg.NodeID)
+	i := slices.Index(meta.Replicas, m.cfg.NodeID)
 	if i < 0 {
 		m.forget(r)
 		return protocol.NotLeaderOrFollower

@@ -56,12 +56,7 @@ func (q *queue) Pop() any {
 	return x
 }
 
-// Run runs a seed to its end. The error says what does not hold, and what led to it.
-func Run(o Options) error {
-	_, err := runWorld(o)
-	return err
-}
-
+// runWorld runs a seed to its end. The error says what does not hold, and what led to it.
 func runWorld(o Options) (*World, error) {
 	w := &World{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 7)), now: 1_700_000_000_000, cuts: map[[2]int32]int{}}
 	w.check.init(w)
